@@ -1,0 +1,37 @@
+# Everything on a fresh machine with Python 3.11 or newer and make:
+#   make demo    sets up, trains a molecule generator on real molecules, shows the result
+#   make test    sets up, runs every default test
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Torch is pinned for development only (constraints.txt): where a CPU build is at hand pip takes it,
+# and no package can pull another torch beside it. Users' own torch is left alone by the metadata.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.PHONY: setup demo test check slow clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml plugins/wgankit-graphs/pyproject.toml plugins/wgankit-molecules/pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch
+	$(BIN)/python -m pip install --quiet -e '.[dev]' -e plugins/wgankit-graphs -e 'plugins/wgankit-molecules[fcd]'
+	touch $@
+
+demo: setup
+	$(BIN)/wgankit train molecules --data qm9-10k --out runs/demo --resume-if-present
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+slow: setup
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

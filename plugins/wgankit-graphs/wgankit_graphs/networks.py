@@ -1,0 +1,294 @@
+"""Networks on labelled graphs: an equivariant generator and an invariant critic.
+
+Both see more than message passing can (1-WL): the critic reads return and meeting probabilities of
+random walks on the relaxed adjacency, and every layer multiplies matrices over node pairs as in
+provably powerful graph networks (Maron et al., 2019).  All of it is differentiable twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from wgankit.errors import SettingError
+from wgankit.latent import Latent
+from wgankit.space import Points, leaves
+
+from wgankit_graphs.labelled import Graphs, graphs_of
+
+
+@final
+class GraphLatent(Latent):
+    """Normal numbers for each node and for the graph, and a number of nodes drawn from the data.
+
+    Arguments:
+        sizes: how many training graphs have k nodes, at index k.
+        size: N, nodes of a padded graph.
+        per_node: normal numbers for each node.
+        per_graph: normal numbers that all nodes share.
+    """
+
+    def __init__(
+        self, sizes: Sequence[float], size: int, per_node: int = 16, per_graph: int = 32
+    ) -> None:
+        law = torch.as_tensor(list(sizes), dtype=torch.float64)
+        if len(law) > size + 1 or not bool((law >= 0).all()) or not float(law.sum()) > 0:
+            raise SettingError(
+                f"sizes holds counts >= 0 of graphs with 0, 1, ..., {size} nodes; got {sizes}"
+            )
+        self.cumulative = (law.cumsum(0) / law.sum()).float()
+        self.size, self.per_node, self.per_graph = size, per_node, per_graph
+
+    def sample(self, count: int, device: torch.device | str) -> Points:
+        """Return (nodes `(B, N, per_node)`, graph `(B, per_graph)`, there `(B, N)`, slots `(B, N)`).
+
+        `there` is 1 for nodes of the graph and 0 for padding; `slots` numbers the nodes, so that a
+        generator can tell them apart without giving up equivariance: renumbering all four
+        renumbers its output.
+        """
+        if self.cumulative.device != torch.device(device):
+            self.cumulative = self.cumulative.to(device)
+        chance = torch.rand(count, device=device)
+        number = torch.searchsorted(self.cumulative, chance).clamp_max(self.size)
+        there = torch.arange(self.size, device=device) < number[:, None]
+        return (
+            torch.randn(count, self.size, self.per_node, device=device),
+            torch.randn(count, self.per_graph, device=device),
+            there.float(),
+            torch.arange(self.size, device=device).expand(count, -1),
+        )
+
+
+def multilayer(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    """Return two dense layers with a smooth rectifier between them."""
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))
+
+
+@final
+class Attention(nn.Module):
+    """One round in which the nodes of a graph listen to each other (Vaswani et al., 2017).
+
+    Equivariant under renumbering; nodes that are not there are not heard.
+
+    Arguments:
+        width: channels of a node.
+        heads: how many weightings of the others.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before = nn.LayerNorm(width)
+        self.ask = nn.Linear(width, 3 * width)
+        self.hear = nn.Linear(width, width)
+        self.between = nn.LayerNorm(width)
+        self.think = multilayer(width, 2 * width, width)
+
+    def forward(self, nodes: Tensor, there: Tensor) -> Tensor:
+        """Return new nodes `(B, N, C)`; `there` is `(B, N)`."""
+        count, size, width = nodes.shape
+        parts = self.ask(self.before(nodes)).view(count, size, 3, self.heads, -1)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        # A graph without nodes would have nobody to hear, and a softmax over nothing is NaN.
+        unheard = torch.where(there > 0, 0.0, -1e9)[:, None, None, :]
+        heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=unheard)
+        nodes = nodes + self.hear(heard.transpose(1, 2).reshape(count, size, width))
+        return nodes + cast(Tensor, self.think(self.between(nodes)))
+
+
+def straight_through(logits: Tensor, temperature: float, noise: bool) -> Tensor:
+    """Return one-hot labels whose gradient is that of the softmax (Bengio et al., 2013).
+
+    With `noise` the labels are drawn by the Gumbel trick (Jang et al., 2017) instead of taken as
+    the likeliest.
+    """
+    if noise:
+        uniform = torch.rand_like(logits).clamp_min(1e-10)
+        logits = logits - (-uniform.log()).clamp_min(1e-10).log()
+    soft = (logits / temperature).softmax(-1)
+    hard = functional.one_hot(soft.argmax(-1), logits.shape[-1]).to(soft.dtype)
+    return hard + soft - soft.detach()
+
+
+@torch.no_grad()
+def start_at(head: nn.Sequential, law: Sequence[float] | None) -> None:
+    """Let the labels that a head prefers begin with the shares that the data has."""
+    if law is not None:
+        shares = torch.as_tensor(list(law), dtype=torch.float32)
+        last = cast(nn.Linear, head[-1])
+        last.bias.copy_((shares / shares.sum()).clamp_min(1e-4).log())
+
+
+@final
+class GraphGenerator(nn.Module):
+    """Latents of nodes and of the graph -> labelled graphs, equivariant under renumbering.
+
+    Arguments:
+        node_labels: K, "nothing" included.
+        edge_labels: L, "nothing" included.
+        size: N, how many slots nodes can have; each slot has a learned code beside its noise, so
+            that nodes need not agree on who plays which part (the context of Krawczuk et al.,
+            GG-GAN, 2020).
+        node_law: shares of the K - 1 node labels in the data; where the untrained generator starts.
+        edge_law: shares of the L edge labels in the data, "nothing" first.
+        per_node: latent numbers of a node.
+        per_graph: latent numbers of the graph.
+        width: channels of a node.
+        layers: rounds of attention.
+        heads: of the attention.
+        temperature: of the softmax behind the straight-through gradient.
+        noise: draw labels from their probabilities instead of taking the likeliest.
+    """
+
+    def __init__(
+        self,
+        node_labels: int,
+        edge_labels: int,
+        size: int,
+        *,
+        node_law: Sequence[float] | None = None,
+        edge_law: Sequence[float] | None = None,
+        per_node: int = 16,
+        per_graph: int = 32,
+        width: int = 64,
+        layers: int = 3,
+        heads: int = 4,
+        temperature: float = 1.0,
+        noise: bool = False,
+    ) -> None:
+        super().__init__()
+        self.enter = multilayer(per_node + per_graph + 1, width, width)
+        self.slots = nn.Embedding(size, width)
+        self.layers = nn.ModuleList(Attention(width, heads) for _ in range(layers))
+        self.leave = nn.LayerNorm(width)
+        self.node_head = multilayer(width, width, node_labels - 1)
+        self.ends = nn.Linear(width, 2 * width)
+        self.pair_head = multilayer(2 * width, width, edge_labels)
+        self.temperature, self.noise = temperature, noise
+        start_at(self.node_head, node_law)
+        start_at(self.pair_head, edge_law)
+
+    def forward(self, latent: Points) -> Graphs:
+        """Return graphs with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, L)`."""
+        z, shared, there, slots = leaves(latent)
+        number = there.mean(1, keepdim=True)
+        context = torch.cat([shared, number], -1).unsqueeze(1).expand(-1, z.shape[1], -1)
+        h = self.enter(torch.cat([z, context], -1)) + self.slots(slots)
+        for layer in self.layers:
+            h = layer(h, there)
+        h = self.leave(h)
+        kinds = straight_through(self.node_head(h), self.temperature, self.noise)
+        nodes = torch.cat([1 - there.unsqueeze(-1), kinds * there.unsqueeze(-1)], -1)
+        return Graphs(nodes, self._edges(h, there))
+
+    def _edges(self, nodes: Tensor, there: Tensor) -> Tensor:
+        # Every unordered pair once: half the work, and symmetric without averaging labels.
+        size = nodes.shape[1]
+        low, high = torch.triu_indices(size, size, 1, device=nodes.device)
+        add, multiply = self.ends(nodes).chunk(2, -1)
+        pairs = torch.cat(
+            [add[:, low] + add[:, high], multiply[:, low] * multiply[:, high]], -1
+        )
+        labels = straight_through(self.pair_head(pairs), self.temperature, self.noise)
+        bonds = labels[..., 1:] * (there[:, low] * there[:, high]).unsqueeze(-1)
+        half = bonds.new_zeros(len(bonds), size, size, bonds.shape[-1])
+        half = half.index_put((torch.arange(len(bonds), device=bonds.device)[:, None], low, high), bonds)
+        both = half + half.transpose(1, 2)
+        return torch.cat([1 - both.sum(-1, keepdim=True), both], -1)
+
+
+def walks(adjacency: Tensor, steps: int) -> Tensor:
+    """Return where random walks go: probabilities `(B, N, N, steps)` after 1, 2, ... steps.
+
+    The walk is lazy (it may stay): P = (A + 1) / (degree + 1), which is smooth also where a node
+    has no edges, so that the critic's slopes stay finite there.  Its diagonal (return
+    probabilities) and its entries separate graphs that 1-WL cannot.
+    """
+    size = adjacency.shape[1]
+    loops = adjacency + torch.eye(size, device=adjacency.device, dtype=adjacency.dtype)
+    step = loops / loops.sum(-1, keepdim=True)
+    powers = [step]
+    for _ in range(steps - 1):
+        powers.append(powers[-1] @ step)
+    return torch.stack(powers, -1)
+
+
+@final
+class RelationLayer(nn.Module):
+    """One round of messages along several weighted relations between the nodes of a graph.
+
+    h_i <- h_i + mlp(h_i, sum_j M_ij^r h_j for every relation r): one product of matrices for all
+    relations, before any channel is mixed, which is the cheap order (Schlichtkrull et al., 2018).
+
+    Arguments:
+        width: channels of a node.
+        relations: R, how many relations there are.
+    """
+
+    def __init__(self, width: int, relations: int) -> None:
+        super().__init__()
+        self.before = nn.LayerNorm(width)
+        self.speak = nn.Linear(width, width // 2)
+        self.hear = nn.Linear(width + relations * (width // 2), width)
+        self.think = nn.Linear(width, width)
+
+    def forward(self, nodes: Tensor, relations: Tensor) -> Tensor:
+        """Return new nodes `(B, N, C)`; `relations` is `(B, R * N, N)`."""
+        count, size, _ = nodes.shape
+        h = self.before(nodes)
+        heard = (relations @ self.speak(h)).view(count, -1, size, self.speak.out_features)
+        heard = heard.transpose(1, 2).reshape(count, size, -1)
+        inner = functional.silu(self.hear(torch.cat([h, heard], -1)))
+        return nodes + cast(Tensor, self.think(inner))
+
+
+@final
+class GraphCritic(nn.Module):
+    """Labelled graphs -> scores `(B,)` that do not depend on the numbering of the nodes.
+
+    Messages travel along the edges of each label and along the walks of several lengths, whose
+    return probabilities are features of the nodes.
+
+    Arguments:
+        node_labels: K, "nothing" included.
+        edge_labels: L, "nothing" included.
+        width: channels of a node.
+        layers: rounds.
+        steps: length of the longest random walk it reads, at least 2.
+    """
+
+    def __init__(
+        self,
+        node_labels: int,
+        edge_labels: int,
+        *,
+        width: int = 64,
+        layers: int = 3,
+        steps: int = 6,
+    ) -> None:
+        super().__init__()
+        self.steps = steps
+        relations = edge_labels - 1 + 2
+        self.enter = multilayer(node_labels + edge_labels - 1 + steps, width, width)
+        self.layers = nn.ModuleList(RelationLayer(width, relations) for _ in range(layers))
+        self.leave = multilayer(width, width, width)
+        self.score = multilayer(width, width, 1)
+
+    def forward(self, points: Points) -> Tensor:
+        """Return one score for each graph."""
+        nodes, edges = graphs_of(points)
+        edges = (edges + edges.transpose(1, 2)) / 2
+        count, size = nodes.shape[:2]
+        travel = walks(1 - edges[..., 0], self.steps)
+        back = travel.diagonal(dim1=1, dim2=2).transpose(1, 2)
+        bonds = edges[..., 1:]
+        h = self.enter(torch.cat([nodes, bonds.sum(2), back], -1))
+        relations = torch.cat([bonds, travel[..., 1:2], travel[..., -1:]], -1)
+        relations = relations.permute(0, 3, 1, 2).reshape(count, -1, size)
+        for layer in self.layers:
+            h = layer(h, relations)
+        # A sum, because edits add up: what one edit changes should not shrink with the graph.
+        return cast(Tensor, self.score(functional.silu(self.leave(h)).sum(1)).squeeze(-1))

@@ -1,0 +1,134 @@
+"""The recipe `graphs`: a set of labelled graphs in, new graphs out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
+from wgankit.space import Points, leaves
+
+from wgankit_graphs.labelled import LabelledGraphs, canonical_order, one_hot
+from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
+
+
+def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
+    """Return space, latent and networks for labelled graphs.
+
+    Arguments:
+        vocabulary: with "nodes" and "edges" (lists of labels), "size" (N), "sizes" (histogram).
+        settings: `settings["model"]` holds `width`, `layers`, `generator_layers`, `steps` (of the
+            critic's random walks), `per_node`, `per_graph`, `temperature`, `noise`, and the metric:
+            `node_weight`, `edge_weight`, `p`.
+    """
+    model = {**MODEL, **settings["model"]}
+    node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
+    latent = {name: model[name] for name in ("per_node", "per_graph")}
+    return Model(
+        space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),
+        latent=GraphLatent(vocabulary["sizes"], vocabulary["size"], **latent),
+        generator=GraphGenerator(
+            node_labels,
+            edge_labels,
+            **latent,
+            width=model["width"],
+            layers=model["generator_layers"],
+            temperature=model["temperature"],
+            noise=model["noise"],
+        ),
+        critic=GraphCritic(
+            node_labels,
+            edge_labels,
+            width=model["width"],
+            layers=model["layers"],
+            steps=model["steps"],
+        ),
+        prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
+    )
+
+
+MODEL: dict[str, Any] = {
+    "width": 64,
+    "layers": 3,
+    "generator_layers": 3,
+    "steps": 6,
+    "per_node": 16,
+    "per_graph": 32,
+    "temperature": 1.0,
+    "noise": False,
+    "node_weight": 1.0,
+    "edge_weight": 1.0,
+    "p": 1.0,
+}
+"""Sizes of the networks and the metric; `model={...}` replaces some of them."""
+
+
+@final
+class LabelledGraphsDomain(Domain):
+    """Sets of graphs: `networkx.Graph` or torch-geometric `Data`."""
+
+    objects: ClassVar[str] = "graphs"
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "batch": 32,
+        "n_critic": 1,
+        "rate": 5e-4,
+        "evaluate_on": 128,
+        "held_out": 0.2,
+        "model": MODEL,
+    }
+
+    def encode(
+        self,
+        objects: Sequence[Any],
+        vocabulary: Vocabulary | None = None,
+        *,
+        largest: int | None = None,
+    ) -> Encoded:
+        """Turn graphs into integer labels (see `encode_graphs`)."""
+        from wgankit_graphs.encoding import encode_graphs
+
+        return encode_graphs(objects, vocabulary, largest=largest)
+
+    def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
+        """Turn labels into networkx graphs."""
+        from wgankit_graphs.encoding import decode_graphs
+
+        return list(decode_graphs(leaves(points), vocabulary))
+
+    def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
+        """Build the networks for a vocabulary."""
+        return build_model(vocabulary, settings)
+
+    def read(self, path: Path) -> Reading:
+        """Read GraphML, edge lists or .npz."""
+        from wgankit_graphs.files import read_graphs
+
+        return read_graphs(path)
+
+    def write(self, objects: Sequence[Any], path: Path) -> None:
+        """Write .npz or a folder of GraphML files."""
+        from wgankit_graphs.files import write_graphs
+
+        write_graphs(objects, path)
+
+    def evaluate(
+        self, objects: Sequence[Any], training: Sequence[Any], held_out: Sequence[Any]
+    ) -> dict[str, float]:
+        """Return uniqueness, novelty and the published distances between graph statistics."""
+        from wgankit_graphs.metrics import evaluate_graphs
+
+        return evaluate_graphs(objects, training, held_out)
+
+    def picture(self, objects: Sequence[Any]) -> str | None:
+        """Draw graphs side by side."""
+        from wgankit_graphs.pictures import draw_graphs
+
+        return draw_graphs(objects)
+
+    def align(self, points: Points) -> Points:
+        """Number the nodes by what their surroundings look like."""
+        return canonical_order(points)
+
+

@@ -1,0 +1,79 @@
+"""Molecules for wgankit: SMILES and SDF in, SMILES out, one network pass for each sample."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import wgankit
+
+WGANKIT_API = 1
+
+_WHERE = {
+    "Molecules": "recipe",
+    "encode_molecules": "chemistry",
+    "decode_molecules": "chemistry",
+    "round_trip": "chemistry",
+    "read_molecules": "files",
+    "write_molecules": "files",
+    "evaluate_molecules": "metrics",
+    "draw_molecules": "pictures",
+}
+
+__all__ = ["WGANKIT_API", *_WHERE]
+
+if TYPE_CHECKING:
+    from wgankit_molecules.chemistry import decode_molecules, encode_molecules, round_trip
+    from wgankit_molecules.files import read_molecules, write_molecules
+    from wgankit_molecules.metrics import evaluate_molecules
+    from wgankit_molecules.pictures import draw_molecules
+    from wgankit_molecules.recipe import Molecules
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"wgankit_molecules has no {name!r}")
+    return getattr(importlib.import_module(f"wgankit_molecules.{_WHERE[name]}"), name)
+
+
+@wgankit.hookimpl
+def wgankit_recipes() -> Iterable[wgankit.RecipeSpec]:
+    """Return the recipe for molecules."""
+    yield wgankit.RecipeSpec(
+        name="molecules",
+        factory="wgankit_molecules.recipe:Molecules",
+        summary="SMILES, SDF or rdkit molecules in, SMILES out",
+    )
+
+
+@wgankit.hookimpl
+def wgankit_datasets() -> Iterable[wgankit.DatasetSpec]:
+    """Return sets of real molecules."""
+    licence = "MIT (of the package that carries them)"
+    yield wgankit.DatasetSpec(
+        name="qm9-10k",
+        factory="wgankit_molecules.data:qm9_10k",
+        summary="10,000 molecules of QM9 with up to 9 heavy atoms, bundled",
+        recipe="molecules",
+        size=10_000,
+        licence=licence,
+    )
+    yield wgankit.DatasetSpec(
+        name="qm9",
+        factory="wgankit_molecules.data:qm9",
+        summary="QM9, all of it; first: wgankit data get qm9",
+        recipe="molecules",
+        size=130_831,
+        licence=licence,
+        download=True,
+    )
+    yield wgankit.DatasetSpec(
+        name="moses",
+        factory="wgankit_molecules.data:moses",
+        summary="MOSES training set, up to 27 heavy atoms; first: wgankit data get moses",
+        recipe="molecules",
+        size=1_584_663,
+        licence=licence,
+        download=True,
+    )

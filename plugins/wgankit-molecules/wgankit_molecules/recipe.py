@@ -1,0 +1,86 @@
+"""The recipe `molecules`: SMILES in, new SMILES out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+from wgankit_graphs.labelled import canonical_order
+from wgankit_graphs.recipe import MODEL, build_model
+
+from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
+from wgankit.space import Points, leaves
+
+LARGEST = 40
+"""Heavy atoms of the largest molecule that the recipe takes unless told otherwise."""
+
+
+@final
+class Molecules(Domain):
+    """Molecules as kekulised graphs of heavy atoms, under the edit distance of wgankit-graphs."""
+
+    objects: ClassVar[str] = "molecules"
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "steps": 10_000,
+        "batch": 64,
+        "n_critic": 1,
+        "rate": 1e-3,
+        "best": ["valid_unique", "highest"],
+        "model": MODEL,
+    }
+
+    def encode(
+        self,
+        objects: Sequence[Any],
+        vocabulary: Vocabulary | None = None,
+        *,
+        largest: int | None = None,
+    ) -> Encoded:
+        """Turn SMILES strings or rdkit molecules into labelled graphs."""
+        from wgankit_molecules.chemistry import encode_molecules
+
+        if vocabulary is None:
+            largest = largest or LARGEST
+        return encode_molecules(objects, vocabulary, largest=largest)
+
+    def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
+        """Turn labelled graphs into SMILES strings, without correction."""
+        from wgankit_molecules.chemistry import decode_molecules
+
+        nodes, edges = leaves(points)
+        return list(decode_molecules((nodes, edges), vocabulary))
+
+    def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
+        """Build the networks of wgankit-graphs for a vocabulary."""
+        return build_model(vocabulary, settings)
+
+    def read(self, path: Path) -> Reading:
+        """Read SMILES files, CSV or SDF."""
+        from wgankit_molecules.files import read_molecules
+
+        return read_molecules(path)
+
+    def write(self, objects: Sequence[Any], path: Path) -> None:
+        """Write a SMILES file, CSV or SDF."""
+        from wgankit_molecules.files import write_molecules
+
+        write_molecules(objects, path)
+
+    def evaluate(
+        self, objects: Sequence[Any], training: Sequence[Any], held_out: Sequence[Any]
+    ) -> dict[str, float]:
+        """Return validity, uniqueness, novelty, properties, diversity and FCD."""
+        from wgankit_molecules.metrics import evaluate_molecules
+
+        return evaluate_molecules(objects, training, held_out)
+
+    def picture(self, objects: Sequence[Any]) -> str | None:
+        """Draw molecules side by side."""
+        from wgankit_molecules.pictures import draw_molecules
+
+        return draw_molecules(objects)
+
+    def align(self, points: Points) -> Points:
+        """Number the atoms by what their surroundings look like."""
+        return canonical_order(points)

@@ -1,0 +1,295 @@
+"""The command `wgankit`: a thin layer on the Python API.
+
+Nothing heavy is imported before a command needs it, so `--help` and `plugins` are quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from wgankit.errors import SettingError, WgankitError
+
+app = typer.Typer(
+    name="wgankit",
+    help="Wasserstein generators on anything that has a metric.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Data sets: what there is, and fetching what is not bundled.")
+app.add_typer(data_app, name="data", no_args_is_help=True)
+
+USAGE, FAILURE = 2, 1
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+) -> None:
+    os.environ["WGANKIT_DEBUG"] = "1" if debug else os.environ.get("WGANKIT_DEBUG", "")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from wgankit import __version__
+
+        typer.echo(f"wgankit {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as molecules or graphs.")],
+    data: Annotated[
+        str, typer.Option(help="A file, a folder, or the name of a data set (wgankit data list).")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder to make; runs/RECIPE-1, ... by default.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Generator updates in all.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Objects in a batch.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    n_critic: Annotated[
+        int | None, typer.Option(min=1, help="Critic updates for each generator update.")
+    ] = None,
+    largest: Annotated[
+        int | None, typer.Option(min=1, help="Leave out objects larger than this (atoms, nodes).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of networks, batches and samples.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, such as --set ema=0.99 or --set penalty.weight=5; repeatable.",
+        ),
+    ] = None,
+    go_on: Annotated[
+        bool, typer.Option("--go-on", help="If the run folder holds a run, go on with it.")
+    ] = False,
+) -> None:
+    """Train a generator: progress bar, checkpoints and a report page in the run folder."""
+    import wgankit
+
+    if go_on and out is not None and (out / "config.json").is_file():
+        _finish(wgankit.load(out).fit(device=device))
+        return
+    named = {
+        "steps": steps,
+        "batch": batch,
+        "rate": rate,
+        "n_critic": n_critic,
+        "largest": largest,
+        "seed": seed,
+    }
+    settings = {name: value for name, value in named.items() if value is not None}
+    settings |= parse_settings(setting or [])
+    _finish(wgankit.recipe(recipe).fit(data, out=out, device=device, **settings))
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Train to this step instead of the one set before.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Go on with a run that was stopped or killed, as if it never had been."""
+    import wgankit
+
+    more = {} if steps is None else {"steps": steps}
+    _finish(wgankit.load(run).fit(device=device, **more))
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many objects.")] = 100,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; text goes to the screen without it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw the same objects again.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Draw new objects from a trained generator, one network pass each."""
+    import wgankit
+
+    recipe = wgankit.load(run)
+    objects = recipe.sample(count, seed=seed, device=device)
+    if out is not None:
+        recipe.domain.write(objects, out)
+        typer.echo(f"{len(objects):,} {recipe.domain.objects} in {out}", err=True)
+        return
+    for each in objects:
+        typer.echo(str(each))
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    samples: Annotated[
+        Path | None, typer.Argument(help="A file of objects to judge; drawn from the run without.")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many to draw.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Judge samples against the run's training and held-out data."""
+    import wgankit
+
+    recipe = wgankit.load(run)
+    judged: Any = count if samples is None else recipe.domain.read(samples).objects
+    metrics = recipe.evaluate(judged, seed=seed)
+    typer.echo(json.dumps(metrics, indent=1) if as_json else str(metrics))
+
+
+@app.command()
+def plugins(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show installed plugins, what they add, and why one did not load."""
+    from wgankit.plugins import registry
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = registry().summary()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("plugin", "distribution", "version", "status", "adds")
+    for row in rows:
+        adds = row["cause"] or describe(row["adds"])
+        table.add_row(row["name"], row["distribution"], row["version"], row["status"], adds)
+    Console().print(table if rows else "no plugins are installed: pip install wgankit-molecules")
+
+
+def describe(adds: dict[str, list[str]]) -> str:
+    """Return what a plugin adds, in one line for each kind."""
+    return "\n".join(f"{kind}: {', '.join(names)}" for kind, names in adds.items() if names)
+
+
+@data_app.command("list")
+def data_list(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the data sets that installed plugins bring."""
+    from wgankit.plugins import registry
+
+    datasets = registry().datasets
+    rows = [
+        {
+            "name": name,
+            "recipe": datasets[name].recipe,
+            "size": datasets[name].size,
+            "licence": datasets[name].licence,
+            "download": datasets[name].download,
+            "summary": datasets[name].summary,
+        }
+        for name in sorted(datasets)
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("data set", "recipe", "objects", "summary", "licence")
+    for row in rows:
+        size = f"{row['size']:,}"
+        table.add_row(row["name"], row["recipe"], size, row["summary"], row["licence"])
+    Console().print(table)
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="Name of a data set (wgankit data list).")],
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder to keep it in; WGANKIT_CACHE or ~/.cache/wgankit.")
+    ] = None,
+) -> None:
+    """Fetch a data set that is not bundled, check it, and say where it lies."""
+    import importlib
+
+    from wgankit.plugins import registry
+
+    datasets = registry().datasets
+    spec = datasets[name]
+    if not spec.download:
+        typer.echo(f"{spec.name} needs no fetching: wgankit train {spec.recipe} --data {spec.name}")
+        return
+    module = importlib.import_module(spec.factory.split(":")[0])
+    where = module.get(spec.name, cache=cache, say=lambda line: typer.echo(line, err=True))
+    typer.echo(f"{spec.name} is in {where}")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Return settings from NAME=VALUE pairs; values are JSON, or plain words; dots nest.
+
+    Raises:
+        SettingError: if a pair has no "=".
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise SettingError(f"a setting is NAME=VALUE, such as --set ema=0.99; got {pair!r}")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        *outer, last = name.split(".")
+        place = settings
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return settings
+
+
+def _finish(recipe: Any) -> None:
+    """Judge fresh samples of a trained recipe, and say where everything lies."""
+    metrics = recipe.evaluate(1_000, seed=2)
+    folder = recipe.folder
+    samples = recipe.sample(24, seed=2)
+    typer.echo(f"\n1,000 fresh samples of the best generator in {folder.path}:")
+    typer.echo(str(metrics))
+    picture = recipe.domain.picture(samples)
+    if picture:
+        path = folder.path / "samples.svg"
+        path.write_text(picture)
+        typer.echo(f"picture: {path}")
+    typer.echo(f"report:  {folder.report}")
+    typer.echo(f"more:    wgankit sample {folder.path} -n 1000")
+
+
+def main() -> None:
+    """Run the command; errors are one line and exit code 1, wrong usage 2, a signal 128 + n."""
+    try:
+        app()
+    except WgankitError as error:
+        _fail(str(error))
+    except KeyboardInterrupt as stop:
+        sys.exit(128 + getattr(stop, "signal_number", 2))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(FAILURE)
+
+
+def _fail(message: str) -> None:
+    if os.environ.get("WGANKIT_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    typer.echo(f"wgankit: {message}", err=True)
+    sys.exit(FAILURE)

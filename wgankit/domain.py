@@ -1,0 +1,160 @@
+"""A domain: what the points of a space are to the people who own the data.
+
+The mathematics and the loop see batches of points.  A domain turns objects (molecules, graphs,
+pictures) into points and back, and knows their files, pictures and metrics.  A recipe is a domain
+with networks and settings; `wgankit.Recipe` trains it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from wgankit.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from wgankit.latent import Latent
+    from wgankit.space import MetricSpace, Points
+
+Vocabulary = dict[str, Any]
+"""Plain data (JSON): all that `decode` and `build` need to know about the training data."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Objects read from a file.
+
+    Arguments:
+        objects: what could be read, in the order of the file.
+        skipped: for every reason, how many entries were left out.
+    """
+
+    objects: list[Any]
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Objects as points.
+
+    Arguments:
+        points: the batch of points as it is stored, compactly if the domain likes
+            (`Model.prepare` expands a batch on the device).
+        vocabulary: plain data from which `Domain.decode` and `Domain.build` work.
+        kept: for every point, the index of its object.
+        skipped: for every reason, how many objects were left out.
+    """
+
+    points: Points
+    vocabulary: Vocabulary
+    kept: list[int]
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def as_stored(points: Points) -> Points:
+    """Return a batch of points unchanged: the data is stored as the space wants it."""
+    return points
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that training needs and that depends on the data's vocabulary.
+
+    Arguments:
+        space: the metric space of the points.
+        latent: the law of the generator's input.
+        generator: latent batch -> batch of points.
+        critic: batch of points -> scores `(B,)`.
+        prepare: stored batch -> batch of points of `space`, on the device.
+    """
+
+    space: MetricSpace
+    latent: Latent
+    generator: nn.Module
+    critic: nn.Module
+    prepare: Callable[[Points], Points] = as_stored
+
+
+class Domain(ABC):
+    """Objects of one kind: how they become points and what people want to see of them."""
+
+    objects: ClassVar[str] = "objects"
+    """What the objects are called, in the plural, in messages and reports."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Settings of the recipe that differ from the core's defaults; plain data."""
+
+    @abstractmethod
+    def encode(
+        self,
+        objects: Sequence[Any],
+        vocabulary: Vocabulary | None = None,
+        *,
+        largest: int | None = None,
+    ) -> Encoded:
+        """Turn objects into points, learning the vocabulary unless one is given.
+
+        Arguments:
+            objects: objects of the domain; what cannot be encoded is counted, never dropped unseen.
+            vocabulary: a vocabulary learnt before; what does not fit into it is counted as skipped.
+            largest: objects larger than this (nodes, atoms, ...) are counted as skipped.
+        """
+
+    @abstractmethod
+    def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
+        """Turn a batch of points of the space (on any device) into as many objects."""
+
+    @abstractmethod
+    def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
+        """Build space, latent and networks for a vocabulary; `settings["model"]` holds sizes."""
+
+    def read(self, path: Path) -> Reading:
+        """Read the objects of a file or folder."""
+        raise DataError(
+            f"this recipe reads no files, and was given {str(path)!r}; "
+            f"pass a list of {self.objects} instead: recipe.fit([...])"
+        )
+
+    def write(self, objects: Sequence[Any], path: Path) -> None:
+        """Write objects to a file that `read` can read."""
+        raise DataError(f"this recipe writes no files, and was asked to write {str(path)!r}")
+
+    def evaluate(
+        self, objects: Sequence[Any], training: Sequence[Any], held_out: Sequence[Any]
+    ) -> dict[str, float]:
+        """Return the domain's metrics of generated objects, each under its name.
+
+        Arguments:
+            objects: generated objects, invalid ones included.
+            training: the objects trained on, for novelty.
+            held_out: objects never trained on, for distances between laws.
+        """
+        return {}
+
+    def picture(self, objects: Sequence[Any]) -> str | None:
+        """Return an SVG picture of some objects side by side, or None where there is none."""
+        return None
+
+    def align(self, points: Points) -> Points:
+        """Put each point of a batch of the space into a canonical form before exact transport.
+
+        Points that stand for the same object (a graph under two numberings of its nodes) should
+        come out as one point.  The default returns the batch unchanged.
+        """
+        return points
+
+
+def describe_skips(skipped: Mapping[str, int], objects: Iterable[Any] | int, noun: str) -> str:
+    """Return one line that says how many objects were left out, and why; empty if none were."""
+    total = objects if isinstance(objects, int) else len(list(objects))
+    left_out = sum(skipped.values())
+    if not left_out:
+        return ""
+    reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
+    return f"{left_out} of {total + left_out} {noun} left out: {reasons}"

@@ -1,0 +1,186 @@
+"""What keeps a critic 1-Lipschitz: a penalty on its slopes.
+
+A penalty is three independent choices: where slopes are taken, what shape of slope is punished,
+and how much it weighs.  The space alone decides what a slope is, so the gradient penalty of
+Gulrajani et al. (2017) and the discrete gradient penalty along shortest paths are the same lines.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, final
+
+import torch
+from torch import Tensor
+
+from wgankit.errors import SettingError
+from wgankit.space import Critic, MetricSpace, Points, SmoothSpace, leaves
+
+Where: TypeAlias = Callable[[Points, Points], tuple[Points, Points, Tensor]]
+
+
+def between(real: Points, fake: Points) -> tuple[Points, Points, Tensor]:
+    """Take slopes at uniform fractions of the way from real to generated points."""
+    first = leaves(real)[0]
+    return real, fake, torch.rand(len(first), device=first.device)
+
+
+def at_real(real: Points, fake: Points) -> tuple[Points, Points, Tensor]:
+    """Take slopes at the real points (R1; Mescheder et al., 2018)."""
+    first = leaves(real)[0]
+    return real, real, torch.zeros(len(first), device=first.device)
+
+
+def at_fake(real: Points, fake: Points) -> tuple[Points, Points, Tensor]:
+    """Take slopes at the generated points (R2)."""
+    first = leaves(fake)[0]
+    return fake, fake, torch.zeros(len(first), device=first.device)
+
+
+class Shape(ABC):
+    """How a slope s >= 0 is punished, and what the optimum of that penalty says of W1."""
+
+    @abstractmethod
+    def __call__(self, slope: Tensor) -> Tensor:
+        """Return the punishment of each slope, elementwise."""
+
+    @abstractmethod
+    def w1(self, gap: Tensor, penalty: Tensor, weight: Tensor, steepest: Tensor) -> Tensor:
+        """Return the estimate of W1 from a critic's gap D, penalty R, weight and largest slope."""
+
+
+@final
+class OneSided(Shape):
+    """(s - 1)_+^2: slopes below 1 are free (WGAN-LP; Petzka et al., 2018)."""
+
+    def __call__(self, slope: Tensor) -> Tensor:
+        """Return (s - 1)_+^2."""
+        return (slope - 1).clamp_min(0).square()
+
+    def w1(self, gap: Tensor, penalty: Tensor, weight: Tensor, steepest: Tensor) -> Tensor:
+        """Return D - 2 lambda R: at the optimum the congestion cost of D cancels.
+
+        The optimal penalised critic computes a congested transport (Milne and Nachman, 2022) whose
+        flow w has D = int |w| + I/(2 lambda) and R = I/(4 lambda^2).
+        """
+        return gap - 2 * weight * penalty
+
+
+@final
+class TwoSided(Shape):
+    """(s - 1)^2: slope 1 is wanted everywhere (WGAN-GP; Gulrajani et al., 2017).
+
+    Biased wherever the best critic is flatter than 1, for instance on a triangle graph, where its
+    gap tends to 2/3 of W1; offered because published results use it.
+    """
+
+    def __call__(self, slope: Tensor) -> Tensor:
+        """Return (s - 1)^2."""
+        return (slope - 1).square()
+
+    def w1(self, gap: Tensor, penalty: Tensor, weight: Tensor, steepest: Tensor) -> Tensor:
+        """Return D - 2 lambda R, too small where the best critic is flatter than 1."""
+        return gap - 2 * weight * penalty
+
+
+@final
+class ZeroCentred(Shape):
+    """s^2: every slope is punished (R1, R2; Mescheder et al., 2018), for local convergence."""
+
+    def __call__(self, slope: Tensor) -> Tensor:
+        """Return s^2."""
+        return slope.square()
+
+    def w1(self, gap: Tensor, penalty: Tensor, weight: Tensor, steepest: Tensor) -> Tensor:
+        """Return D / (largest slope), a lower bound: the gap itself has no scale here."""
+        return gap / steepest.clamp_min(torch.finfo(steepest.dtype).tiny)
+
+
+one_sided = OneSided()
+two_sided = TwoSided()
+zero_centred = ZeroCentred()
+
+
+@final
+@dataclass(frozen=True)
+class Penalty:
+    """A penalty `lambda * mean(shape(slope))` on a critic's slopes.
+
+    Arguments:
+        weight: lambda; a pure number unless `relative` is false.
+        where: at which segments slopes are taken: `between`, `at_real`, `at_fake`, or any function
+            (real, fake) -> (x, y, t).
+        shape: `one_sided` (the default, unbiased as lambda grows), `two_sided`, `zero_centred`.
+        relative: lambda has the unit of a distance (a critic between two points at distance d is
+            too big by d / (2 lambda)), so by default it is `weight` times the running estimate
+            of W1; set to False to give lambda itself, as papers do.
+    """
+
+    weight: float = 10.0
+    where: Where = between
+    shape: Shape = one_sided
+    relative: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise SettingError(f"a penalty's weight is a number >= 0, and was given {self.weight}")
+        if not isinstance(self.shape, Shape):
+            raise SettingError(
+                f"shape is one of wgankit.one_sided, two_sided, zero_centred or your own "
+                f"wgankit.penalty.Shape, and was given {self.shape!r}"
+            )
+        if not callable(self.where):
+            raise SettingError(
+                f"where is one of wgankit.between, at_real, at_fake or a function of (real, fake), "
+                f"and was given {self.where!r}"
+            )
+
+    def slopes(self, space: MetricSpace, critic: Critic, real: Points, fake: Points) -> Tensor:
+        """Return the critic's slopes `(B,)` where this penalty takes them."""
+        return space.slope(critic, *self.where(real, fake))
+
+    def value(self, space: MetricSpace, critic: Critic, real: Points, fake: Points) -> Tensor:
+        """Return the mean punishment R (a scalar, without the weight)."""
+        return self.shape(self.slopes(space, critic, real, fake)).mean()
+
+
+def check_penalty(space: MetricSpace, penalty: Penalty) -> None:
+    """Raise `SettingError` where a penalty would be 0 for every critic of this space."""
+    single = penalty.where in (at_real, at_fake)
+    if single and type(space).slope is MetricSpace.slope and (
+        type(space).segment is MetricSpace.segment
+    ):
+        raise SettingError(
+            f"{type(space).__name__} has distances only, so there is no slope at a single point; "
+            "take slopes between points with Penalty(where=wgankit.between), or give the space "
+            "a `segment` that returns a neighbour where x = y"
+        )
+    if penalty.weight == 0 and isinstance(space, SmoothSpace | MetricSpace):
+        raise SettingError(
+            "a penalty of weight 0 leaves the critic without any constraint, and its gap would "
+            "measure nothing; give a weight > 0, such as Penalty(weight=10)"
+        )
+
+
+PLACES: dict[str, Where] = {"between": between, "at-real": at_real, "at-fake": at_fake}
+SHAPES: dict[str, Shape] = {
+    "one-sided": one_sided,
+    "two-sided": two_sided,
+    "zero-centred": zero_centred,
+}
+
+
+def penalty_from(
+    *,
+    weight: float = 10.0,
+    where: str = "between",
+    shape: str = "one-sided",
+    relative: bool = True,
+) -> Penalty:
+    """Return the penalty that plain settings (a recipe, a config file) name."""
+    for given, known, what in ((where, PLACES, "where"), (shape, SHAPES, "shape")):
+        if given not in known:
+            raise SettingError(f"penalty {what} is one of {', '.join(known)}; got {given!r}")
+    return Penalty(weight=weight, where=PLACES[where], shape=SHAPES[shape], relative=relative)

@@ -1,0 +1,465 @@
+"""Recipes: a domain with networks and settings, from objects to a trained generator and back.
+
+`wgankit.recipe("molecules").fit("my.smi", out="runs/first")` is the whole of it for most people.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, final
+
+import torch
+
+from wgankit import __version__
+from wgankit import state as states
+from wgankit.domain import Domain, Encoded, Model, describe_skips
+from wgankit.errors import DataError, RunError, SettingError
+from wgankit.penalty import penalty_from
+from wgankit.run import RunFolder
+from wgankit.space import Points, batch_size, on_leaves, pick
+from wgankit.training import Training, train
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from wgankit.progress import Teller
+
+DEFAULTS: dict[str, Any] = {
+    "steps": 10_000,
+    "batch": 64,
+    "n_critic": 5,
+    "rate": 1e-4,
+    "critic_rate": None,
+    "betas": [0.0, 0.9],
+    "schedule": "linear",
+    "ema": 0.999,
+    "penalty": {"weight": 10.0, "where": "between", "shape": "one-sided", "relative": True},
+    "model": {},
+    "largest": None,
+    "held_out": 0.1,
+    "seed": 0,
+    "read_every": 25,
+    "evaluate_every": None,
+    "evaluate_on": 1_000,
+    "best": None,
+    "precision": "32-true",
+}
+"""Settings of every recipe; a domain's `defaults` and the caller's settings replace them.
+
+`schedule` is "constant", or "linear": full rates for the first half, then down to a twentieth.
+`best` is [name of a metric, "highest" or "lowest"]; None means the lowest exact W1.
+"""
+
+
+class Metrics(dict[str, float]):
+    """Metrics by name, which print as a table."""
+
+    def __str__(self) -> str:
+        width = max((len(name) for name in self), default=0)
+        lines = []
+        for name, value in self.items():
+            if name.endswith("_floor"):
+                continue
+            beside = f"   (floor {self[f'{name}_floor']:.4g})" if f"{name}_floor" in self else ""
+            lines.append(f"{name:<{width}}  {value:.4g}{beside}")
+        return "\n".join(lines)
+
+
+def schedule_named(name: str, steps: int) -> Any:
+    """Return the factor on learning rates at each step."""
+    if name == "constant":
+        return lambda step: 1.0
+    if name == "linear":
+        return lambda step: max(0.05, min(1.0, 2 * (1 - step / max(steps, 1))))
+    raise SettingError(f"schedule is constant or linear; got {name!r}")
+
+
+def merge(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the given ones in place of defaults; unknown names are refused."""
+    merged = dict(defaults)
+    for name, value in given.items():
+        if name not in defaults:
+            raise SettingError(
+                f"there is no setting {name!r}; there are {', '.join(sorted(defaults))}"
+            )
+        nested = isinstance(defaults[name], Mapping) and isinstance(value, Mapping)
+        merged[name] = {**defaults[name], **value} if nested else value
+    return merged
+
+
+@final
+class Recipe:
+    """Trains and samples a generator of one domain's objects.
+
+    Got from `wgankit.recipe(name)`, or `wgankit.load(folder)` for a run that exists.
+
+    Arguments:
+        domain: what the objects are.
+        name: under which the recipe is registered; runs remember it.
+    """
+
+    def __init__(self, domain: Domain, name: str) -> None:
+        self.domain = domain
+        self.name = name
+        self.folder: RunFolder | None = None
+        self.config: dict[str, Any] = {}
+        self.model: Model | None = None
+        self._data: dict[str, Any] = {}
+        self._objects: dict[str, list[Any]] = {}
+        self._present: nn.Module | None = None
+        self._loaded: tuple[str, int] | None = None
+
+    def __repr__(self) -> str:
+        where = f", trained in {self.folder.path}" if self.folder else ""
+        return f"Recipe({self.name!r}{where})"
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Settings of this recipe when nothing else is said."""
+        return merge(DEFAULTS, self.domain.defaults)
+
+    # ---- training -------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        source: str | Path | Sequence[Any] | None = None,
+        *,
+        out: str | Path | None = None,
+        device: str = "auto",
+        progress: bool = True,
+        **settings: Any,
+    ) -> Recipe:
+        """Train on objects until the settings' number of steps is done.
+
+        Arguments:
+            source: a file or folder, the name of a data set, or a list of objects; left out, a
+                recipe from `wgankit.load` goes on with its own run.
+            out: the run folder to make; by default `runs/NAME-1`, `runs/NAME-2`, ...
+            device: "auto", "cpu", "cuda", ...
+            progress: show a bar.
+            settings: any of `defaults`: steps, batch, rate, penalty={...}, model={...}, ...
+
+        Returns:
+            This recipe, trained.  It can sample, evaluate and save.
+
+        Raises:
+            DataError, SettingError, RunError: before anything is written.
+            KeyboardInterrupt: on Ctrl-C, with the state saved; `wgankit.load(out).fit()` goes on.
+        """
+        from wgankit.session import Session
+
+        if source is None:
+            return self._go_on(device=device, progress=progress, **settings)
+        chosen = merge(self.defaults, settings)
+        check_settings(chosen)
+        teller = tell(progress)
+        objects, origin, unread = self._objects_of(source)
+        encoded = self._encode(objects, chosen, unread, teller)
+        folder = RunFolder(out or next_folder(self.name))
+        self._begin(folder, encoded, chosen, origin)
+        return Session(self, device=device, teller=teller).run()
+
+    def _go_on(self, *, device: str, progress: bool, **settings: Any) -> Recipe:
+        from wgankit.session import Session
+
+        if self.folder is None:
+            raise DataError(
+                f"nothing to train on: recipe.fit(FILE or list of {self.domain.objects}), "
+                "or wgankit.load(FOLDER).fit() to go on with a run"
+            )
+        if set(settings) - {"steps"}:
+            raise SettingError(
+                "a run goes on with the settings it began with; only steps may change; "
+                f"got {', '.join(sorted(set(settings) - {'steps'}))}"
+            )
+        if settings.get("steps"):
+            self.config["settings"]["steps"] = int(settings["steps"])
+            self.folder.write_config(self.config)
+        return Session(self, device=device, teller=tell(progress)).run()
+
+    def _objects_of(
+        self, source: str | Path | Sequence[Any]
+    ) -> tuple[Sequence[Any], str, Counter[str]]:
+        """Return objects, where they came from, and what could not be read."""
+        if not isinstance(source, str | Path):
+            return source, f"a list of {len(source):,} {self.domain.objects}", Counter()
+        if Path(source).exists():
+            reading = self.domain.read(Path(source))
+            return reading.objects, str(source), reading.skipped
+        from wgankit.plugins import registry
+
+        datasets = registry().datasets
+        if str(source) in datasets:
+            return datasets.load(str(source))(), f"data set {source}", Counter()
+        raise DataError(
+            f"{str(source)!r} is neither a file nor a data set; data sets are "
+            f"{', '.join(sorted(datasets)) or 'none'}"
+        )
+
+    def _encode(
+        self,
+        objects: Sequence[Any],
+        settings: Mapping[str, Any],
+        unread: Counter[str],
+        teller: Teller,
+    ) -> Encoded:
+        if not len(objects):
+            raise DataError(f"there are no {self.domain.objects} in the data")
+        encoded = self.domain.encode(objects, largest=settings["largest"])
+        skipped = encoded.skipped + unread
+        kept = batch_size(encoded.points)
+        teller.say(f"{kept:,} {self.domain.objects} to train on and to hold out")
+        if skipped:
+            teller.say(describe_skips(skipped, kept, self.domain.objects))
+        return Encoded(encoded.points, encoded.vocabulary, encoded.kept, skipped)
+
+    def _begin(
+        self, folder: RunFolder, encoded: Encoded, settings: dict[str, Any], origin: str
+    ) -> None:
+        count = batch_size(encoded.points)
+        with states.seeded(settings["seed"]):
+            order = torch.randperm(count)
+        held_out = min(round(count * settings["held_out"]), count - 1)
+        if count - held_out < settings["batch"]:
+            raise DataError(
+                f"a batch of {settings['batch']} cannot be drawn from {count - held_out} "
+                f"{self.domain.objects} ({count} less {held_out} held out); give a smaller batch "
+                f"(batch={count - held_out}, or --batch {count - held_out}) or more data"
+            )
+        config = {
+            "wgankit": __version__,
+            "recipe": self.name,
+            "source": origin,
+            "settings": settings,
+            "vocabulary": encoded.vocabulary,
+            "skipped": dict(encoded.skipped),
+            "objects": count,
+            "held_out": held_out,
+        }
+        data = {
+            "points": tuple(encoded.points)
+            if isinstance(encoded.points, tuple)
+            else encoded.points,
+            "training": order[held_out:].sort().values,
+            "held_out": order[:held_out].sort().values,
+        }
+        # Networks are built before anything is written, so that a wrong size leaves no folder.
+        self._adopt(folder, config, data)
+        folder.create(config, data)
+
+    def _adopt(self, folder: RunFolder, config: dict[str, Any], data: dict[str, Any]) -> None:
+        """Take a run as this recipe's own, and build its networks."""
+        settings = config["settings"]
+        with states.seeded(settings["seed"]):
+            self.model = self.domain.build(config["vocabulary"], settings)
+        self.folder, self.config, self._data = folder, config, data
+        self._objects = {}
+
+    # ---- what was learnt ------------------------------------------------------------------------
+
+    def sample(
+        self, count: int, *, seed: int | None = None, device: str = "auto", batch: int = 500
+    ) -> list[Any]:
+        """Return new objects from the trained generator, one network pass each.
+
+        Arguments:
+            count: how many.
+            seed: draw the same objects again; None draws from torch's random numbers.
+            device: where the network runs.
+            batch: objects in one pass.
+
+        Objects come as they are, invalid ones included, so that validity can be measured.
+        """
+        if count < 1:
+            raise SettingError(f"count is at least 1; got {count}")
+        points = self.sample_points(count, seed=seed, device=device, batch=batch)
+        return self.domain.decode(points, self.config["vocabulary"])
+
+    @torch.no_grad()
+    def sample_points(
+        self, count: int, *, seed: int | None = None, device: str = "auto", batch: int = 500
+    ) -> Points:
+        """Return new points of the space on the CPU (see `sample`)."""
+        model = self._built()
+        generator = self._present or self._trained().to(pick_device(device)).eval()
+        where = next(generator.parameters()).device
+        seed = int(torch.randint(2**31, ())) if seed is None else seed
+        parts = []
+        with states.seeded(seed, where):
+            for start in range(0, count, batch):
+                latents = model.latent.sample(min(batch, count - start), where)
+                parts.append(on_leaves(torch.Tensor.cpu, generator(latents)))
+        return on_leaves(lambda *tensors: torch.cat(tensors), *parts)
+
+    def evaluate(self, objects: Sequence[Any] | int = 1_000, *, seed: int = 1) -> Metrics:
+        """Return the domain's metrics of objects, against the run's training and held-out data.
+
+        Arguments:
+            objects: objects to judge, or how many to sample for it.
+            seed: of the sampling.
+        """
+        self._require_run()
+        judged = self.sample(objects, seed=seed) if isinstance(objects, int) else objects
+        if not len(judged):
+            raise DataError(f"there are no {self.domain.objects} to evaluate")
+        return Metrics(self.domain.evaluate(judged, self.training_objects, self.held_out_objects))
+
+    @property
+    def training_objects(self) -> list[Any]:
+        """The objects trained on, as the points say them."""
+        return self._decoded("training")
+
+    @property
+    def held_out_objects(self) -> list[Any]:
+        """The objects never trained on."""
+        return self._decoded("held_out")
+
+    def _decoded(self, part: str) -> list[Any]:
+        if part not in self._objects:
+            points = self.points(part)
+            vocabulary = self.config["vocabulary"]
+            self._objects[part] = (
+                self.domain.decode(points, vocabulary) if batch_size(points) else []
+            )
+        return self._objects[part]
+
+    def points(self, part: str = "training") -> Points:
+        """Return the stored points that are trained on ("training") or "held_out"."""
+        self._require_run()
+        return pick(self._data["points"], self._data[part])
+
+    def prepared(self, points: Points) -> Points:
+        """Return stored points as points of the space."""
+        return self._built().prepare(points)
+
+    def training(self, *, device: str = "auto") -> Training:
+        """Return the run's training at its beginning, for loops of one's own."""
+        self._require_run()
+        model, settings = self._built(), self.config["settings"]
+        rates = (settings["rate"], settings["critic_rate"] or settings["rate"])
+        return train(
+            model.generator,
+            model.critic,
+            self.points("training"),
+            space=model.space,
+            latent=model.latent,
+            penalty=penalty_from(**settings["penalty"]),
+            steps=settings["steps"],
+            batch=settings["batch"],
+            n_critic=settings["n_critic"],
+            generator_rate=rates[0],
+            critic_rate=rates[1],
+            betas=tuple(settings["betas"]),
+            schedule=schedule_named(settings["schedule"], settings["steps"]),
+            ema=settings["ema"],
+            prepare=model.prepare,
+            seed=settings["seed"],
+            device=device,
+            precision=settings["precision"],
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Copy the trained run into another folder, from which `wgankit.load` reads it."""
+        import shutil
+
+        source = self._require_run()
+        target = RunFolder(path)
+        if target.exists():
+            raise RunError(f"{target.path} holds a run already; choose another folder")
+        shutil.copytree(source.path, target.path, dirs_exist_ok=True)
+        return target.path
+
+    def _trained(self) -> nn.Module:
+        """Return the generator with the weights of the best (or else the last) checkpoint."""
+        model, folder = self._built(), self._require_run()
+        path = folder.best if folder.best.is_file() else folder.last
+        if not path.is_file():
+            raise RunError(
+                f"{folder.path} has no checkpoint yet; train it: wgankit resume {folder.path}"
+            )
+        stamp = (str(path), path.stat().st_mtime_ns)
+        if self._loaded != stamp:
+            state = states.load(path)
+            model.generator.load_state_dict(state.get("training", state)["average"])
+            self._loaded = stamp
+        return model.generator
+
+    def _built(self) -> Model:
+        self._require_run()
+        return cast(Model, self.model)
+
+    def _require_run(self) -> RunFolder:
+        if self.folder is None:
+            raise RunError(
+                f"this recipe is not trained yet: recipe.fit(FILE or list of {self.domain.objects})"
+                ", or wgankit.load(FOLDER)"
+            )
+        return self.folder
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise `SettingError` for a setting that can never work."""
+    for name in ("steps", "batch", "n_critic", "read_every", "evaluate_on"):
+        if not isinstance(settings[name], int) or settings[name] < 1:
+            raise SettingError(f"{name} is a whole number of at least 1; got {settings[name]!r}")
+    rate = settings["rate"]
+    if not (math.isfinite(rate) and rate > 0):
+        raise SettingError(f"rate is a number > 0, such as 1e-4; got {rate!r}")
+    if not 0 <= settings["held_out"] < 1:
+        raise SettingError(f"held_out is a share in [0, 1); got {settings['held_out']!r}")
+    schedule_named(settings["schedule"], settings["steps"])
+    penalty_from(**settings["penalty"])
+
+
+def next_folder(name: str) -> Path:
+    """Return the first of runs/NAME-1, runs/NAME-2, ... that is free."""
+    stem = name.split(":")[-1]
+    number = 1
+    while Path("runs", f"{stem}-{number}").exists():
+        number += 1
+    return Path("runs", f"{stem}-{number}")
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device that "auto" or a device's name stands for."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device({"gpu": "cuda"}.get(name, name))
+    except RuntimeError as error:
+        raise SettingError(f"device is auto, cpu, cuda, ...; got {name!r}") from error
+
+
+def tell(progress: bool) -> Teller:
+    """Return who reports on a run: a bar on the terminal, or nobody."""
+    from wgankit.progress import Silent, Terminal
+
+    return Terminal() if progress else Silent()
+
+
+def recipe(name: str) -> Recipe:
+    """Return a recipe by the name under which a plugin registers it, such as "molecules".
+
+    Raises:
+        UnknownNameError: if no installed plugin has a recipe of that name.
+    """
+    from wgankit.plugins import registry
+
+    recipes = registry().recipes
+    return Recipe(recipes.load(name)(), recipes.full_name(name))
+
+
+def load(path: str | Path) -> Recipe:
+    """Return the recipe of a run folder, ready to sample, evaluate, or go on with `fit()`.
+
+    Raises:
+        RunError: if the folder holds no run.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    loaded = recipe(config["recipe"])
+    loaded._adopt(folder, config, states.load(folder.data))
+    return loaded

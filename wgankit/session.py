@@ -1,0 +1,266 @@
+"""One sitting of a run: train, read, evaluate, save, report, until done or told to stop."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, final
+
+from wgankit import exact
+from wgankit import state as states
+from wgankit.domain import describe_skips
+from wgankit.errors import RunError
+from wgankit.progress import Teller, clock
+from wgankit.space import Points, batch_size, pick
+from wgankit.training import Step, Training
+
+if TYPE_CHECKING:
+    from wgankit.recipes import Recipe
+
+SAVE_EVERY = 60.0
+"""Seconds between saves: what a kill can cost at most."""
+
+TRANSPORT = 500
+"""Points on each side of an exact transport, of which the floor is made alike."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A run that was told to stop, after its state was saved.
+
+    Arguments:
+        signal_number: the signal that told it.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+@final
+class Session:
+    """Trains a recipe's run from where it stands to its last step.
+
+    Arguments:
+        recipe: a recipe with a run folder.
+        device: as in `wgankit.train`.
+        teller: who reports.
+    """
+
+    def __init__(self, recipe: Recipe, *, device: str, teller: Teller) -> None:
+        self.recipe, self.teller = recipe, teller
+        self.folder = recipe._require_run()
+        self.settings = recipe.config["settings"]
+        self.training: Training = recipe.training(device=device)
+        self.seconds, self.best = 0.0, math.inf
+        self.history: list[dict[str, Any]] = []
+        self.saved_at = time.monotonic()
+        self.told_to_stop = 0
+        every = self.settings["evaluate_every"] or max(1, self.settings["steps"] // 10)
+        self.evaluate_every = int(every)
+        if self.folder.last.is_file():
+            self._restore()
+
+    # ---- the loop -------------------------------------------------------------------------------
+
+    def run(self) -> Recipe:
+        """Train to the end; returns the recipe.
+
+        Raises:
+            Stopped: when told to stop by a signal; the state is saved.
+            RunError: when figures are no longer finite; the last good state stays.
+        """
+        steps = self.settings["steps"]
+        self.teller.say(
+            f"{self.recipe.name} on {self.training.device}: step {self.training.index:,} of "
+            f"{steps:,}, {self.folder.path}"
+        )
+        self.teller.start(self.recipe.name.split(":")[-1], self.training.index, steps)
+        self.recipe._present = self.training.average
+        try:
+            with self._listening():
+                self._loop()
+        finally:
+            self.recipe._present = None
+            self.teller.stop()
+        self._tell_end()
+        return self.recipe
+
+    def _loop(self) -> None:
+        if not self.history:
+            self._evaluate({"step": 0, "seconds": 0.0})
+        started = time.monotonic() - self.seconds
+        for step in self.training:
+            self.seconds = time.monotonic() - started
+            row = self._read(step) if self._to_read(step) else {}
+            self.teller.advance(step.index, row)
+            if self._to_evaluate(step):
+                self._evaluate(row)
+                started = time.monotonic() - self.seconds
+            elif row:
+                self._keep(row)
+            if self.told_to_stop:
+                self._stop()
+            if time.monotonic() - self.saved_at > SAVE_EVERY:
+                self._save()
+                self._report("running")
+        self._save()
+        self._report("finished")
+
+    def _to_evaluate(self, step: Step) -> bool:
+        return step.index % self.evaluate_every == 0 or step.index == self.settings["steps"]
+
+    def _to_read(self, step: Step) -> bool:
+        return step.index % self.settings["read_every"] == 0 or self._to_evaluate(step)
+
+    def _read(self, step: Step) -> dict[str, Any]:
+        figures = step.estimate.row()
+        if not all(map(math.isfinite, figures.values())):
+            raise RunError(
+                f"the run diverged: figures at step {step.index} are not finite; the state saved "
+                f"last is in {self.folder.last}; begin again with a lower rate or another seed"
+            )
+        return {"step": step.index, "seconds": round(self.seconds, 3), **figures}
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        self.history.append(row)
+        self.folder.append(row)
+
+    # ---- judging --------------------------------------------------------------------------------
+
+    def _evaluate(self, row: dict[str, Any]) -> None:
+        """Judge samples of the averaged generator, keep the best, save and report."""
+        row = {**row, **self._distances(), "metrics": dict(self._metrics(self._seed()))}
+        self._keep(row)
+        score = self._score(row)
+        if score < self.best:
+            self.best = score
+            states.save({"average": self.training.average.state_dict()}, self.folder.best)
+        self._save()
+        self._report("running")
+
+    def _seed(self) -> int:
+        # Another seed at every evaluation, so that the best is not the luck of one draw; made of
+        # the step alone, so that a resumed run draws the same.
+        return 1_000_003 + self.training.index
+
+    def _metrics(self, seed: int) -> dict[str, float]:
+        count = self.settings["evaluate_on"]
+        return self.recipe.evaluate(count, seed=seed)
+
+    def _distances(self) -> dict[str, float]:
+        """Return exact W1 from held-out points to samples, and to training points (the floor)."""
+        held_out = self.recipe.points("held_out")
+        count = min(TRANSPORT, batch_size(held_out), batch_size(self.recipe.points("training")))
+        if count < 2:
+            return {}
+        model = self.recipe._built()
+        align = self.recipe.domain.align
+        wanted = align(self.recipe.prepared(pick(held_out, slice(0, count))))
+        samples = align(self.recipe.sample_points(count, seed=self._seed()))
+        found = {"exact_w1": exact.w1(model.space, wanted, samples)}
+        return {**found, "exact_w1_floor": self._floor(wanted, count)}
+
+    def _floor(self, wanted: Points, count: int) -> float:
+        known = [row["exact_w1_floor"] for row in self.history if "exact_w1_floor" in row]
+        if known:
+            return float(known[0])
+        real = self.recipe.prepared(pick(self.recipe.points("training"), slice(0, count)))
+        return exact.w1(self.recipe._built().space, wanted, self.recipe.domain.align(real))
+
+    def _score(self, row: dict[str, Any]) -> float:
+        """Return how bad the generator is by the setting `best`; lower is better."""
+        if self.settings["best"] is None:
+            return float(row.get("exact_w1", 0.0))
+        name, direction = self.settings["best"]
+        value = row["metrics"].get(name, math.nan)
+        if math.isnan(value):
+            return math.inf
+        return float(value if direction == "lowest" else -value)
+
+    # ---- keeping --------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        extras = {"seconds": self.seconds, "best": self.best}
+        states.save({"training": self.training.state_dict(), "session": extras}, self.folder.last)
+        self.saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        state = states.load(self.folder.last)
+        self.training.load_state_dict(state["training"])
+        self.seconds, self.best = state["session"]["seconds"], state["session"]["best"]
+        self.history = self.folder.forget_after(self.training.index)
+
+    def _report(self, status: str) -> None:
+        from wgankit.report import write_report
+
+        judged = [row["metrics"] for row in self.history if row.get("metrics")]
+        recipe = self.recipe
+        skipped = describe_skips(
+            recipe.config["skipped"], recipe.config["objects"], recipe.domain.objects
+        )
+        write_report(
+            self.folder.report,
+            title=f"{recipe.name} on {recipe.config['source']}",
+            settings=self.settings,
+            history=self.history,
+            metrics=judged[-1] if judged else {},
+            picture=recipe.domain.picture(recipe.sample(24, seed=self._seed())),
+            notes=[line for line in (skipped, *self.fall()) if line],
+            status=f"{status}: step {self.training.index:,} of {self.settings['steps']:,}",
+        )
+
+    def fall(self) -> list[str]:
+        """Return a line that says how far exact W1 to held-out points fell."""
+        seen = [row for row in self.history if "exact_w1" in row]
+        if len(seen) < 2:
+            return []
+        first, last, floor = seen[0]["exact_w1"], seen[-1]["exact_w1"], seen[-1]["exact_w1_floor"]
+        return [
+            f"exact W1 to held-out {self.recipe.domain.objects}: {first:.2f} at step "
+            f"{seen[0]['step']:,}, {last:.2f} at step {seen[-1]['step']:,}; two real samples of "
+            f"that size are {floor:.2f} apart"
+        ]
+
+    # ---- stopping -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Take Ctrl-C and SIGTERM as a wish to stop after this step; the second one is at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def listen(number: int, frame: Any) -> None:
+            self.told_to_stop = number
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+        for number in before:
+            signal.signal(number, listen)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        self._save()
+        self._report("stopped")
+        self.teller.stop()
+        self.teller.say(
+            f"stopped at step {self.training.index:,}, state saved; go on with: "
+            f"wgankit resume {self.folder.path}"
+        )
+        raise Stopped(self.told_to_stop)
+
+    def _tell_end(self) -> None:
+        for line in self.fall():
+            self.teller.say(line)
+        self.teller.say(
+            f"{self.training.index:,} steps in {clock(self.seconds)}; report: {self.folder.report}"
+        )

@@ -34,6 +34,7 @@ _WHERE = {
     "Perceptron": "networks",
     "Estimate": "estimates",
     "estimate": "estimates",
+    "fit_critic": "critic",
     "train": "training",
     "Step": "training",
     "Training": "training",
@@ -64,6 +65,7 @@ _WHERE = {
 __all__ = ["__version__", *_WHERE]  # noqa: PLE0604
 
 if TYPE_CHECKING:
+    from wgankit.critic import fit_critic
     from wgankit.domain import Domain, Encoded, Model, Reading
     from wgankit.errors import (
         DataError,

@@ -72,8 +72,9 @@ class OneSided(Shape):
 class TwoSided(Shape):
     """(s - 1)^2: slope 1 is wanted everywhere (WGAN-GP; Gulrajani et al., 2017).
 
-    Biased wherever the best critic is flatter than 1, for instance on a triangle graph, where its
-    gap tends to 2/3 of W1; offered because published results use it.
+    Biased wherever the best critic is flatter than 1: on a triangle graph, whose three edges cannot
+    all have slope 1, its gap tends to 4/3 or 2/3 of W1, depending on where training starts.
+    Offered because published results use it.
     """
 
     def __call__(self, slope: Tensor) -> Tensor:

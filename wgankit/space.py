@@ -62,15 +62,16 @@ def to_device(points: Points, device: torch.device | str) -> Points:
 
 def safe_norm(vectors: Tensor, p: float = 2.0) -> Tensor:
     """Return the p-norm of each row of `(B, ...)`, with gradient 0 (never NaN) at the origin."""
-    flat = vectors.flatten(1)
+    flat = vectors.reshape(len(vectors), -1)
     if p != 2.0:
         return cast(Tensor, torch.linalg.vector_norm(flat, p, dim=1))
     # Scaling by the largest entry keeps squares from overflow and underflow; masking before the
     # root keeps every derivative finite at 0, where sqrt has none.
     largest = flat.detach().abs().amax(1, keepdim=True) if flat.shape[1] else flat.new_zeros(1)
-    scale = torch.where(largest > 0, largest, torch.ones_like(largest))
+    usable = (largest > 0) & torch.isfinite(largest)
+    scale = torch.where(usable, largest, torch.ones_like(largest))
     square = (flat / scale).square().sum(1)
-    somewhere = square > 0
+    somewhere = square != 0  # true of NaN, which must not pass for 0
     return torch.where(somewhere, square, torch.ones_like(square)).sqrt() * scale[:, 0] * somewhere
 
 
@@ -183,6 +184,19 @@ def pairwise(space: MetricSpace, x: Points, y: Points, block: int = 65_536) -> T
     return torch.cat(parts) if parts else torch.zeros(0, m)
 
 
+def check_finite(points: Points, what: str = "data") -> None:
+    """Raise `ShapeError` if any number of a batch is NaN or infinite."""
+    for part in leaves(points):
+        if not part.is_floating_point():
+            continue
+        spoilt = ~torch.isfinite(part.reshape(len(part), -1)).all(1)
+        if bool(spoilt.any()):
+            raise ShapeError(
+                f"{what}: {int(spoilt.sum())} of {len(part)} points hold NaN or infinite numbers, "
+                f"the first of them point {int(spoilt.nonzero()[0])}; leave them out or mend them"
+            )
+
+
 def check_points(space: MetricSpace, points: Points, what: str = "data") -> None:
     """Raise `ShapeError` unless the batch is one that the space can measure.
 
@@ -197,6 +211,7 @@ def check_points(space: MetricSpace, points: Points, what: str = "data") -> None
             f"{what}: every tensor needs the same number of points (at least 1) on its first axis; "
             f"got shapes {[tuple(part.shape) for part in leaves(points)]}"
         )
+    check_finite(points, what)
     some = pick(points, slice(0, 2))
     try:
         distance = space.distance(some, some)
@@ -212,6 +227,6 @@ def check_points(space: MetricSpace, points: Points, what: str = "data") -> None
         )
     if not bool(torch.isfinite(distance).all()):
         raise ShapeError(
-            f"{what}: the distance of a point to itself is {distance.tolist()}, not 0; "
-            "the points hold NaN or infinite numbers, or the space is not meant for them"
+            f"{what}: {type(space).__name__} says a point is {distance.tolist()} from itself, "
+            "and it must say 0; see wgankit.testing.check_metric_space"
         )

@@ -27,6 +27,7 @@ from wgankit.space import (
     MetricSpace,
     Points,
     batch_size,
+    check_finite,
     check_points,
     join,
     leaves,
@@ -285,6 +286,7 @@ class Training(Iterator[Step]):
         """Run everything once on two points, so that misfits are named before hours of training."""
         stored = pick(self.batches.points, slice(0, 2))
         real = self.prepare(stored) if self.prepare else stored
+        check_finite(self.batches.points, "data")
         check_points(self.space, real, "data")
         check_penalty(self.space, self.penalty)
         fake = self.average(self.latent.sample(batch_size(real), self.device))

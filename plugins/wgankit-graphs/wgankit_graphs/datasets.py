@@ -232,14 +232,26 @@ def ego(
         for centre in rng.permutation(CITATION_NODES).tolist():
             if len(graphs) == count:
                 break
-            graph = networkx.ego_graph(network, centre, radius=radius)
-            if smallest <= len(graph) <= largest:
+            ball = _ball(network, centre, radius, largest)
+            if smallest <= len(ball) <= largest:
+                graph = network.subgraph(ball)
                 graphs.append(networkx.convert_node_labels_to_integers(graph))
         if len(graphs) == before:
             raise SettingError(
                 f"no neighbourhood of {radius=} has {smallest} to {largest} nodes; widen the bounds"
             )
     return graphs
+
+
+def _ball(network: Graph, centre: int, radius: int, largest: int) -> set[int]:
+    """Return the nodes within `radius` steps, or some more than `largest` of them."""
+    ball = edge = {centre}
+    for _ in range(radius):
+        edge = {near for node in edge for near in network[node]} - ball
+        ball = ball | edge
+        if len(ball) > largest:
+            break
+    return ball
 
 
 def community_small() -> list[Graph]:

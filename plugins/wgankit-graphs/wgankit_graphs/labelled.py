@@ -138,15 +138,13 @@ def canonical_order(points: Points) -> Graphs:
     colour = (label + 1) * words[0]
     for turn in range(min(size, 8)):
         seen = torch.sin(colour * 7919 + turn)
-        heard = sum(
-            (kinds[..., kind] @ seen.unsqueeze(-1)).squeeze(-1) * words[1 + (kind + turn) % 60]
-            for kind in range(1, labels)
-        )
+        told = words[1 : labels].roll(turn) if labels <= 60 else words.new_ones(labels - 1)
+        heard = torch.einsum("bijk,bj,k->bi", kinds[..., 1:], seen, told)
         colour = torch.round((colour * words[61] + heard) * 1e9) / 1e9
     degree = kinds[..., 1:].sum((-1, -2))
     # "Nothing" goes last; real nodes by label, then degree, then surroundings.
     key = torch.where(label == 0, torch.inf, label * 1e6 + degree * 1e3 + torch.sin(colour))
-    order = key.argsort(1, stable=True).to(graphs.nodes.device)
+    order = torch.argsort(key, dim=1, stable=True).to(graphs.nodes.device)
     return renumber(graphs, order)
 
 

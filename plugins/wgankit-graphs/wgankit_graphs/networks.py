@@ -110,7 +110,7 @@ def straight_through(logits: Tensor, temperature: float, noise: bool) -> Tensor:
         logits = logits - (-uniform.log()).clamp_min(1e-10).log()
     soft = (logits / temperature).softmax(-1)
     hard = functional.one_hot(soft.argmax(-1), logits.shape[-1]).to(soft.dtype)
-    return hard + soft - soft.detach()
+    return hard + (soft - soft.detach())  # in this order the value is exactly 0 or 1
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from wgankit.errors import DataError, ShapeError
-from wgankit.space import MetricSpace, Points, leaves
+from wgankit.space import MetricSpace, Points, batch_size, leaves
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -106,6 +106,19 @@ class GraphNodes(MetricSpace):
         if not hasattr(self, "_longest"):
             self._longest = _most_edges(self.previous)
         return self._longest
+
+    def random_edges(self, real: Points, fake: Points) -> tuple[Tensor, Tensor, Tensor]:
+        """Take slopes on edges drawn uniformly: `Penalty(where=space.random_edges)`.
+
+        On a small graph every edge can be watched; edges of shortest paths between real and
+        generated nodes (`between`, the default) are the ones that matter on a large one.  Edges
+        longer than the distance of their ends are implied by the others and stand for nothing:
+        their slopes are taken on the shortest path instead.
+        """
+        ends = self._table("edges", leaves(real)[0])
+        drawn = torch.randint(len(ends), (batch_size(real),), device=ends.device)
+        chance = torch.rand(batch_size(real), device=ends.device)
+        return ends[drawn, 0], ends[drawn, 1], chance
 
     def largest_edge_slope(self, critic: Any) -> Tensor:
         """Return the largest |f(u) - f(v)| / w(u, v) over all edges: the critic's constant."""

@@ -32,6 +32,9 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         generator=GraphGenerator(
             node_labels,
             edge_labels,
+            vocabulary["size"],
+            node_law=vocabulary.get("node_counts"),
+            edge_law=edge_law(vocabulary),
             **latent,
             width=model["width"],
             layers=model["generator_layers"],
@@ -47,6 +50,15 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         ),
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
     )
+
+
+def edge_law(vocabulary: Vocabulary) -> list[float] | None:
+    """Return how many pairs of nodes carry each edge label in the data, "nothing" first."""
+    if "edge_counts" not in vocabulary:
+        return None
+    pairs = sum(k * (k - 1) / 2 * count for k, count in enumerate(vocabulary["sizes"]))
+    edges = [float(count) for count in vocabulary["edge_counts"]]
+    return [max(pairs - sum(edges), 1.0), *edges]
 
 
 MODEL: dict[str, Any] = {

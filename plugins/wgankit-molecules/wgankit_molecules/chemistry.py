@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -49,6 +49,7 @@ UNREADABLE = "unreadable SMILES"
 NO_ATOMS = "no atoms"
 FRAGMENTS = "more than one fragment"
 ISOTOPE = "isotope labels"
+WILDCARD = "an atom without an element"
 NOT_KEKULISED = "cannot be kekulised"
 BAD_VALENCE = "impossible valence or charge"
 BAD_BOND = "a bond other than single, double or triple"
@@ -58,6 +59,7 @@ UNKNOWN_BOND = "a bond that the vocabulary lacks"
 _BOND_TYPES = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 _BOND_LABELS = {kind: label for label, kind in enumerate(_BOND_TYPES, start=1)}
 _CHARGED = re.compile(r"(?P<element>[A-Z][a-z]?)(?P<charge>[+-]\d*)?")
+_BLOCK = 8_192  # graphs that are decoded at once, which bounds the memory
 # rdkit's clean-up rewrites some impossible atoms, such as a five-valent nitrogen.  A sample is
 # judged as it was made, so it is left out here.
 _SANITISE = (
@@ -157,7 +159,7 @@ def _kind(number: int, charge: int, hydrogens: int, order: int, isotope: int) ->
     if isotope:
         raise Refusal(ISOTOPE)
     if number == 0:
-        raise Refusal(UNREADABLE)
+        raise Refusal(WILDCARD)
     symbol = Chem.GetPeriodicTable().GetElementSymbol(number)
     sign = {0: "", 1: "+", -1: "-"}.get(charge, f"{charge:+d}")
     if hydrogens == _implied_hydrogens(number, charge, order):
@@ -343,20 +345,12 @@ def decode_molecules(points: tuple[Tensor, Tensor], vocabulary: Vocabulary) -> l
     _check_labels(nodes, edges, vocabulary)
     prototypes = [_prototype(kind) for kind in vocabulary["nodes"]]
     types = [_BOND_TYPES[BONDS.index(bond)] for bond in vocabulary["edges"]]
-    present = nodes > 0
-    edges = np.triu(edges, 1) * (present[:, :, None] & present[:, None, :])
-    row, i, j = np.nonzero(edges)
-    # Bonds refer to atoms by their place among the atoms that are present.
-    place = np.cumsum(present, axis=1) - 1
-    bonds = list(
-        zip(place[row, i].tolist(), place[row, j].tolist(), edges[row, i, j].tolist(), strict=True)
-    )
-    ends = np.searchsorted(row, np.arange(len(nodes) + 1)).tolist()
+    smiles: list[str] = []
     with BlockLogs():
-        return [
-            _write(_assemble(labels, bonds[ends[b] : ends[b + 1]], prototypes, types))
-            for b, labels in enumerate(nodes.tolist())
-        ]
+        for start in range(0, len(nodes), _BLOCK):
+            some = slice(start, start + _BLOCK)
+            smiles += map(_write, _assemble(nodes[some], edges[some], prototypes, types))
+    return smiles
 
 
 def _labels(points: tuple[Tensor, Tensor]) -> tuple[Labels, Labels]:
@@ -403,18 +397,24 @@ def _prototype(kind: str) -> Chem.Atom:
 
 
 def _assemble(
-    labels: Iterable[int],
-    bonds: Iterable[tuple[int, int, int]],
-    prototypes: Sequence[Chem.Atom],
-    types: Sequence[Chem.BondType],
-) -> Chem.RWMol:
-    mol = Chem.RWMol()
-    for label in labels:
-        if label:
+    nodes: Labels, edges: Labels, prototypes: Sequence[Chem.Atom], types: Sequence[Chem.BondType]
+) -> Iterator[Chem.RWMol]:
+    """Yield a molecule for each graph, without asking whether it is one."""
+    present = nodes > 0
+    edges = np.triu(edges, 1) * (present[:, :, None] & present[:, None, :])
+    graph, i, j = np.nonzero(edges)
+    # Bonds refer to atoms by their place among the atoms that are present.
+    place = np.cumsum(present, axis=1) - 1
+    columns = (place[graph, i], place[graph, j], edges[graph, i, j])
+    bonds = list(zip(*(column.tolist() for column in columns), strict=True))
+    ends = np.searchsorted(graph, np.arange(len(nodes) + 1)).tolist()
+    for index, labels in enumerate(nodes.tolist()):
+        mol = Chem.RWMol()
+        for label in filter(None, labels):
             mol.AddAtom(prototypes[label - 1])
-    for i, j, label in bonds:
-        mol.AddBond(i, j, types[label - 1])
-    return mol
+        for first, second, label in bonds[ends[index] : ends[index + 1]]:
+            mol.AddBond(first, second, types[label - 1])
+        yield mol
 
 
 def _write(mol: Chem.RWMol) -> str:
@@ -429,6 +429,13 @@ def _write(mol: Chem.RWMol) -> str:
     except (RuntimeError, ValueError):
         return NOT_A_MOLECULE
     return smiles if Chem.MolFromSmiles(smiles) is None else NOT_A_MOLECULE
+
+
+def as_smiles(molecule: object) -> str:
+    """Return a SMILES string as it is, the canonical SMILES of an rdkit Mol, "" of all else."""
+    if isinstance(molecule, Chem.Mol):
+        return str(Chem.MolToSmiles(molecule))
+    return molecule if isinstance(molecule, str) else ""
 
 
 # Round trip -------------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ def spell(smiles: str) -> list[int]:
     is X; the string ends at the first '.', and after 349 characters.
     """
     text = smiles.split(".", 1)[0] + "."
-    places, start = [], 0
+    places: list[int] = []
+    start = 0
     while start < len(text) - 1 and len(places) < LENGTH - 1:
         width = 2 if text[start + 1] in "ril" else 1
         places.append(_PLACE.get(text[start : start + width], _OTHER))

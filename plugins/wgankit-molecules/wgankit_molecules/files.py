@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from wgankit.domain import Reading, describe_skips
 from wgankit.errors import DataError
@@ -178,24 +179,27 @@ def _read_structures(content: bytes) -> Reading:
     return Reading(smiles, skipped)
 
 
-def write_molecules(smiles: Sequence[str], path: Path | str) -> Counter[str]:
-    """Write SMILES strings to a file that `read_molecules` can read.
+def write_molecules(molecules: Sequence[Any], path: Path | str) -> Counter[str]:
+    """Write molecules to a file that `read_molecules` can read.
 
     Arguments:
-        smiles: the strings; a list or table takes any, an SDF only those that are molecules.
+        molecules: SMILES strings or rdkit Mols; a list or table takes any string that is not empty,
+            an SDF only what rdkit reads.
         path: a name that ends as `read_molecules` says.
 
     Returns:
-        How many strings were left out, and why.
+        How many were left out, and why.
 
     Raises:
         DataError: a form that is not known, or a place that cannot be written.
     """
     path = Path(path)
     form = _form(path)
-    left_out: Counter[str] = Counter()
+    smiles = list(filter(None, map(_as_smiles, molecules)))
+    left_out = Counter({_NOT_WRITTEN: len(molecules) - len(smiles)})
     if form == STRUCTURES:
-        text, left_out = _structures(smiles)
+        text, unreadable = _structures(smiles)
+        left_out[_NOT_WRITTEN] += unreadable
     else:
         text = "".join(f"{line}\n" for line in (*(["smiles"] if form in TABLES else []), *smiles))
     content = text.encode()
@@ -209,24 +213,30 @@ def write_molecules(smiles: Sequence[str], path: Path | str) -> Counter[str]:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise DataError(f"cannot write {path}: {error}") from error
-    return left_out
+    return +left_out
 
 
-def _structures(smiles: Sequence[str]) -> tuple[str, Counter[str]]:
+def _as_smiles(molecule: object) -> str:
+    from wgankit_molecules.chemistry import as_smiles
+
+    return as_smiles(molecule)
+
+
+def _structures(smiles: Sequence[str]) -> tuple[str, int]:
     from rdkit import Chem
     from rdkit.Chem.rdDepictor import Compute2DCoords
     from rdkit.rdBase import BlockLogs
 
-    left_out: Counter[str] = Counter()
+    unreadable = 0
     out = io.StringIO()
     writer = Chem.SDWriter(out)
     with BlockLogs():
         for text in smiles:
             mol = Chem.MolFromSmiles(text)
             if mol is None or not mol.GetNumAtoms():
-                left_out[_NOT_WRITTEN] += 1
+                unreadable += 1
                 continue
             Compute2DCoords(mol)
             writer.write(mol)
     writer.close()
-    return out.getvalue(), left_out
+    return out.getvalue(), unreadable

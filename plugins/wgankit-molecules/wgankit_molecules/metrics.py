@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from rdkit.rdBase import BlockLogs
 
 from wgankit.errors import MissingPackageError
+from wgankit_molecules.chemistry import as_smiles
 
 Array = NDArray[np.float64]
 
@@ -32,18 +33,18 @@ _SEED = 0
 
 
 def evaluate_molecules(
-    smiles: Sequence[str],
-    training: Sequence[str],
-    held_out: Sequence[str],
+    molecules: Sequence[Any],
+    training: Sequence[Any],
+    held_out: Sequence[Any],
     *,
     most: int = MOST,
 ) -> dict[str, float]:
     """Return the metrics of generated molecules.
 
     Arguments:
-        smiles: generated SMILES, invalid ones included.
-        training: the SMILES trained on.
-        held_out: SMILES never trained on; may be empty.
+        molecules: generated molecules, SMILES strings (invalid ones included) or rdkit Mols.
+        training: the molecules trained on.
+        held_out: molecules never trained on; may be empty.
         most: of more molecules than this, a fixed random draw enters the distances and the
             diversity.  Distances depend on these numbers, so compare only equal ones.
 
@@ -57,15 +58,18 @@ def evaluate_molecules(
         from n training molecules (from all, if they are fewer) to the same held-out ones.
         Unreadable molecules of training and held_out are left out.
     """
+    smiles, known, unseen = (
+        [as_smiles(molecule) for molecule in some] for some in (molecules, training, held_out)
+    )
     valid = [text for text in map(valid_form, smiles) if text]
-    result = shares(smiles, training)
+    result = shares(smiles, known)
     if not valid:
         return result
     sample = _draw(valid, most)
     result |= {name: float(values.mean()) for name, values in properties(sample).items()}
     result["internal_diversity"] = internal_diversity(sample)
     result["compared"] = float(len(sample))
-    real, floor = _readable(held_out, most), _readable(training, len(sample))
+    real, floor = _readable(unseen, most), _readable(known, len(sample))
     if real and floor:
         result |= _distances(sample, floor, real)
     return result
@@ -102,7 +106,7 @@ def shares(smiles: Sequence[str], training: Sequence[str]) -> dict[str, float]:
         ones of all strings.  Nothing is corrected before; a share of nothing is 0.
     """
     parsed = [flat for flat in map(_flat, smiles) if flat]
-    valid = [flat for flat in map(valid_form, parsed) if flat]
+    valid = [flat for flat in parsed if "." not in flat]
     distinct = set(valid)
     novel = distinct - canonical_set(tuple(training)) if distinct else set()
     return {
@@ -155,11 +159,13 @@ def properties(smiles: tuple[str, ...]) -> dict[str, Array]:
         "logp" (Wildman, Crippen, J. Chem. Inf. Comput. Sci. 39, 868, 1999); "sa" in [1, 10] (Ertl,
         Schuffenhauer, J. Cheminformatics 1, 8, 2009); "weight" in g/mol.
     """
+    lipophilicity: Any = Crippen
+    weights: Any = Descriptors
     measures: dict[str, Callable[[Chem.Mol], float]] = {
         "qed": QED.qed,
-        "logp": Crippen.MolLogP,
+        "logp": lipophilicity.MolLogP,
         "sa": _accessibility().calculateScore,
-        "weight": Descriptors.MolWt,
+        "weight": weights.MolWt,
     }
     with BlockLogs():
         mols = [Chem.MolFromSmiles(text) for text in smiles]
@@ -234,4 +240,4 @@ def has_fcd() -> bool:
 def _features(smiles: tuple[str, ...]) -> Array:
     from wgankit_molecules.fcd import chemnet_features
 
-    return cast(Array, chemnet_features(smiles))
+    return chemnet_features(smiles)

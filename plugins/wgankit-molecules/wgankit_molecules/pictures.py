@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem.Draw.rdMolDraw2D import MolDraw2DSVG
 from rdkit.rdBase import BlockLogs
 
 from wgankit.errors import SettingError
+from wgankit_molecules.chemistry import as_smiles
 
 MOST = 24
 """Cells of a picture."""
@@ -25,16 +27,17 @@ _EMPTY = (
 )
 
 
-def draw_molecules(smiles: Sequence[str], columns: int = 6) -> str:
+def draw_molecules(molecules: Sequence[Any], columns: int = 6) -> str:
     """Return one SVG picture of the first 24 molecules in a grid, with the SMILES as tool tips.
 
     Arguments:
-        smiles: SMILES strings; one that rdkit refuses gives a framed cell, "not a molecule".
+        molecules: SMILES strings or rdkit Mols; what rdkit refuses gives a framed cell, "not a
+            molecule".
         columns: cells in a row, at least 1.
     """
     if columns < 1:
         raise SettingError(f"a picture has at least 1 column; got columns={columns}")
-    shown = smiles[:MOST]
+    shown = [as_smiles(molecule) for molecule in molecules[:MOST]]
     columns = max(1, min(columns, len(shown)))
     width, height = columns * CELL, -(-len(shown) // columns) * CELL
     cells = (
@@ -42,12 +45,11 @@ def draw_molecules(smiles: Sequence[str], columns: int = 6) -> str:
         f"<title>{escape(text)}</title>{_cell(text)}</g>"
         for place, text in enumerate(shown)
     )
-    return (
+    head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}">\n<rect width="100%" height="100%" fill="#fff"/>\n'
-        + "\n".join(cells)
-        + "\n</svg>\n"
     )
+    return head + "\n".join(cells) + "\n</svg>\n"
 
 
 def _cell(smiles: str) -> str:
@@ -56,9 +58,8 @@ def _cell(smiles: str) -> str:
         if mol is None or not mol.GetNumAtoms():
             return _EMPTY
         drawing = MolDraw2DSVG(CELL, CELL)
-        drawing.drawOptions().clearBackground = False
-        drawing.drawOptions().fixedBondLength = 25
-        drawing.drawOptions().padding = 0.1
+        options: Any = drawing.drawOptions()
+        options.clearBackground, options.fixedBondLength, options.padding = False, 25, 0.1
         drawing.DrawMolecule(mol)
     drawing.FinishDrawing()
     text = str(drawing.GetDrawingText())

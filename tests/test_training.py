@@ -1,0 +1,338 @@
+"""The loop: exact resume, no host reads, and what every update must depend on."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import wgankit
+from wgankit import (
+    DataError,
+    Normal,
+    Normed,
+    OneHot,
+    Penalty,
+    Perceptron,
+    Product,
+    RunError,
+    SettingError,
+    ShapeError,
+    Uniform,
+    exact,
+    train,
+)
+from wgankit.batches import Batches
+from wgankit.state import load, save
+
+
+def make(data=None, steps=None, **settings):
+    torch.manual_seed(0)
+    data = torch.randn(100, 2) + 3 if data is None else data
+    settings = {"batch": 16, "n_critic": 2, "space": Normed(), "latent": Normal(3), **settings}
+    return train(
+        Perceptron(3, 2, width=16),
+        Perceptron(2, width=16),
+        data,
+        device="cpu",
+        steps=steps,
+        **settings,
+    )
+
+
+def rows(training, count):
+    return [next(training).estimate.row() for _ in range(count)]
+
+
+def test_resume_continues_bit_for_bit(tmp_path):
+    """N + M steps equal N steps, save, load, M steps: to the last digit, epoch ends included."""
+    whole = rows(make(), 17)
+    first = make()
+    begun = rows(first, 8)
+    first.save(tmp_path / "state.pt")
+    again = make(data=torch.randn(100, 2) * 0 + first.batches.points)
+    again.load(tmp_path / "state.pt")
+    assert begun + rows(again, 9) == whole
+    unbroken = make()
+    rows(unbroken, 17)
+    for a, b in zip(unbroken.average.parameters(), again.average.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_training_does_not_depend_on_its_callers_random_numbers():
+    quiet = rows(make(), 5)
+    noisy_training = make()
+    noisy = []
+    for _ in range(5):
+        torch.randn(7)
+        noisy += rows(noisy_training, 1)
+    assert noisy == quiet
+
+
+def test_caller_keeps_its_own_random_numbers():
+    training = make()
+    torch.manual_seed(5)
+    wanted = torch.rand(2)
+    torch.manual_seed(5)
+    first = torch.rand(1)
+    next(training)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), wanted)
+
+
+def test_seed_decides_the_run():
+    assert rows(make(seed=1), 3) == rows(make(seed=1), 3)
+    assert rows(make(seed=1), 3) != rows(make(seed=2), 3)
+
+
+class _HostReads(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+            torch.ops.aten.item,
+            torch.ops.aten.is_nonzero,
+        ):
+            self.seen.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_no_number_is_read_from_the_device_inside_a_step(relative):
+    training = make(penalty=Penalty(relative=relative))
+    next(training)
+    with _HostReads() as reads:
+        for _ in range(8):
+            next(training)
+    assert reads.seen == []
+    with _HostReads() as reads:
+        _ = next(training).w1.item()
+    assert reads.seen, "the counter must see a read that is there"
+
+
+def test_critic_sees_every_real_and_every_generated_point():
+    """The critic's loss moves with each point of the batch (DeepChem: only with two of them)."""
+    real, fake = torch.randn(2, 6, 2)
+    critic = Perceptron(2, width=8)
+    objective = wgankit.Wasserstein()
+    for side, points in (("real", real), ("fake", fake)):
+        points.requires_grad_()
+        loss = objective.critic(critic(real), critic(fake))
+        (gradient,) = torch.autograd.grad(loss, points)
+        assert (gradient.abs().sum(1) > 0).all(), side
+
+
+def test_wasserstein_loss_ignores_constants():
+    scores = torch.randn(2, 8)
+    loss = wgankit.Wasserstein().critic(scores[0], scores[1])
+    moved = wgankit.Wasserstein().critic(scores[0] + 100, scores[1] + 100)
+    assert moved.item() == pytest.approx(loss.item(), abs=1e-4)
+    assert loss.item() == pytest.approx((scores[1].mean() - scores[0].mean()).item())
+
+
+class _TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Linear(3, 2), nn.Linear(3, 4)
+
+    def forward(self, z):
+        return self.left(z), self.right(z).softmax(-1)
+
+
+class _JointCritic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = Perceptron(6, width=8)
+
+    def forward(self, points):
+        return self.net(torch.cat(points, -1))
+
+
+def test_every_head_of_the_generator_learns():
+    """(DeepChem's MolGAN: the atom head gets no gradient, so atoms are never learnt.)"""
+    torch.manual_seed(0)
+    generator = _TwoHeads()
+    before = [p.clone() for p in generator.parameters()]
+    data = (torch.randn(40, 2), torch.eye(4)[torch.randint(4, (40,))])
+    space = Product(Normed(), OneHot())
+    training = train(
+        generator, _JointCritic(), data, space=space, latent=Normal(3), batch=8, device="cpu"
+    )
+    next(training)
+    for old, new in zip(before, generator.parameters()):
+        assert not torch.equal(old, new)
+
+
+def test_n_critic_counts_critic_updates():
+    """torch's Adam counts its own steps."""
+    training = make(n_critic=3)
+    rows(training, 4)
+    critic = training.critic_optimizer.state_dict()["state"][0]["step"]
+    generator = training.generator_optimizer.state_dict()["state"][0]["step"]
+    assert (int(critic), int(generator)) == (12, 4)
+
+
+def test_batches_show_every_point_once_an_epoch():
+    torch.manual_seed(0)
+    batches = Batches(torch.arange(12), 4)
+    for _ in range(3):
+        epoch = torch.cat([batches.draw() for _ in range(3)])
+        assert sorted(epoch.tolist()) == list(range(12))
+
+
+def test_relative_weight_follows_the_units_of_the_data():
+    """Data and generator times 100: the weight is 100 times as large, the slopes are the same."""
+
+    class Scaled(nn.Module):
+        def __init__(self, net, factor, inside):
+            super().__init__()
+            self.net, self.factor, self.inside = net, factor, inside
+
+        def forward(self, x: Tensor):
+            return self.net(x / self.factor if self.inside else x) * self.factor
+
+    def run(factor):
+        torch.manual_seed(0)
+        data = (torch.randn(64, 2) + 3) * factor
+        generator = Scaled(Perceptron(3, 2, width=8), factor, False)
+        critic = Scaled(Perceptron(2, width=8), factor, True)
+        training = train(
+            generator, critic, data, space=Normed(), latent=Normal(3), batch=16, device="cpu"
+        )
+        return rows(training, 3)[-1]
+
+    small, large = run(1.0), run(100.0)
+    assert large["weight"] == pytest.approx(100 * small["weight"], rel=1e-3)
+    assert large["w1"] == pytest.approx(100 * small["w1"], rel=1e-2, abs=1e-2)
+    assert large["steepest"] == pytest.approx(small["steepest"], rel=1e-3)
+
+
+@pytest.mark.timeout(120)
+def test_translation_is_learnt():
+    """A point cloud at distance 5: exact W1 falls to a tenth, and the estimate says so."""
+    torch.manual_seed(0)
+    data = torch.randn(2_000, 2) + torch.tensor([3.0, 4.0])
+    space = Normed()
+    training = train(
+        Perceptron(2, 2, width=32),
+        Perceptron(2, width=32),
+        data,
+        space=space,
+        latent=Normal(2),
+        batch=128,
+        n_critic=3,
+        generator_rate=1e-3,
+        critic_rate=1e-3,
+        ema=0.9,
+        device="cpu",
+        steps=300,
+    )
+    *_, last = training
+    with torch.no_grad():
+        fake = training.average(torch.randn(500, 2))
+    assert exact.w1(space, data[:500], fake) < 0.6
+    assert last.w1.item() < 0.8
+
+
+def test_steps_count_from_the_beginning(tmp_path):
+    training = make(steps=5)
+    assert [step.index for step in training] == [1, 2, 3, 4, 5]
+    training.save(tmp_path / "s.pt")
+    assert [s.index for s in make(steps=7, resume=tmp_path / "s.pt")] == [6, 7]
+
+
+def test_schedule_scales_both_rates():
+    training = make(schedule=lambda step: 0.5**step, generator_rate=1.0e-3, critic_rate=4.0e-3)
+    rows(training, 3)
+    assert training.generator_optimizer.param_groups[0]["lr"] == pytest.approx(0.25e-3)
+    assert training.critic_optimizer.param_groups[0]["lr"] == pytest.approx(1.0e-3)
+
+
+def test_state_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "state.pt"
+    save({"step": 1}, path)
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError, match="disk is full"):
+        save({"step": 2}, path)
+    assert load(path) == {"step": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_unreadable_states_are_refused(tmp_path):
+    with pytest.raises(RunError, match="no saved state"):
+        load(tmp_path / "none.pt")
+    (tmp_path / "noise.pt").write_bytes(b"not a state")
+    with pytest.raises(RunError, match="not a state"):
+        load(tmp_path / "noise.pt")
+    with pytest.raises(RunError, match="cannot write"):
+        save({}, tmp_path / "missing" / "state.pt")
+    training = make()
+    with pytest.raises(RunError, match="layout 99"):
+        training.load_state_dict({"format": 99})
+
+
+def test_state_of_other_networks_is_refused(tmp_path):
+    torch.manual_seed(0)
+    make().save(tmp_path / "s.pt")
+    other = train(
+        Perceptron(3, 2, width=8),
+        Perceptron(2, width=8),
+        torch.randn(50, 2),
+        space=Normed(),
+        latent=Normal(3),
+        device="cpu",
+        batch=8,
+    )
+    with pytest.raises(RunError, match="other networks"):
+        other.load(tmp_path / "s.pt")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"data": torch.randn(5, 2)}, DataError, "batch=5"),
+        ({"data": torch.full((50, 2), float("nan"))}, ShapeError, "50 of 50 points hold NaN"),
+        ({"data": torch.randn(50, 3)}, ShapeError, "generator must return points like"),
+        ({"n_critic": 0}, SettingError, "at least 1"),
+        ({"ema": 1.0}, SettingError, "decay"),
+        ({"penalty": Penalty(weight=0)}, SettingError, "without any constraint"),
+    ],
+)
+def test_misfits_are_named_before_training(settings, error, words):
+    with pytest.raises(error, match=words):
+        make(**settings)
+
+
+def test_critic_with_a_trailing_axis_is_told_what_to_type():
+    with pytest.raises(ShapeError, match=r"squeeze\(-1\)"):
+        train(
+            Perceptron(3, 2),
+            nn.Linear(2, 1),
+            torch.randn(50, 2),
+            space=Normed(),
+            latent=Normal(3),
+            batch=8,
+            device="cpu",
+        )
+
+
+def test_latents_follow_their_laws():
+    torch.manual_seed(0)
+    normal = Normal(4, 5).sample(5_000, "cpu")
+    assert normal.shape == (5_000, 4, 5)
+    assert abs(normal.mean().item()) < 0.02
+    assert abs(normal.std().item() - 1) < 0.02
+    uniform = Uniform(3).sample(20_000, "cpu")
+    assert uniform.min() >= -1
+    assert uniform.max() <= 1
+    assert abs(uniform.square().mean().item() - 1 / 3) < 0.01
+    with pytest.raises(SettingError):
+        Normal()
+    with pytest.raises(SettingError):
+        Uniform(0)

@@ -286,6 +286,11 @@ def test_graphs_that_colours_cannot_tell_apart():
     assert isomorphism_classes(graphs) == [0, 1, 0, 1]
     hexagon, triangles = nx.cycle_graph(6), nx.disjoint_union(*[nx.cycle_graph(3)] * 2)
     assert isomorphism_classes([hexagon, triangles]) == [0, 1]
+    # The same as labels of a complete graph: each node has two edges "a", in one cycle or two.
+    complete = [nx.complete_graph(6) for _ in range(3)]
+    for graph, part in zip(complete, (hexagon, triangles, shuffled(hexagon, 3))):
+        nx.set_edge_attributes(graph, dict.fromkeys(part.edges, "a"), "label")
+    assert isomorphism_classes(complete) == [0, 1, 0]
 
 
 @st.composite

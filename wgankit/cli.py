@@ -9,6 +9,8 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +82,8 @@ def train(
     import wgankit
 
     if go_on and out is not None and (out / "config.json").is_file():
-        _finish(wgankit.load(out).fit(device=device))
+        with _signals():
+            _finish(wgankit.load(out).fit(device=device))
         return
     named = {
         "steps": steps,
@@ -92,7 +95,8 @@ def train(
     }
     settings = {name: value for name, value in named.items() if value is not None}
     settings |= parse_settings(setting or [])
-    _finish(wgankit.recipe(recipe).fit(data, out=out, device=device, **settings))
+    with _signals():
+        _finish(wgankit.recipe(recipe).fit(data, out=out, device=device, **settings))
 
 
 @app.command()
@@ -107,7 +111,8 @@ def resume(
     import wgankit
 
     more = {} if steps is None else {"steps": steps}
-    _finish(wgankit.load(run).fit(device=device, **more))
+    with _signals():
+        _finish(wgankit.load(run).fit(device=device, **more))
 
 
 @app.command()
@@ -257,6 +262,15 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
+@contextmanager
+def _signals() -> Iterator[None]:
+    """End with 128 + n after signal n; a run has saved its state and said how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise typer.Exit(128 + getattr(stop, "signal_number", 2)) from stop
+
+
 def _finish(recipe: Any) -> None:
     """Judge fresh samples of a trained recipe, and say where everything lies."""
     metrics = recipe.evaluate(1_000, seed=2)
@@ -279,8 +293,6 @@ def main() -> None:
         app()
     except WgankitError as error:
         _fail(str(error))
-    except KeyboardInterrupt as stop:
-        sys.exit(128 + getattr(stop, "signal_number", 2))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(FAILURE)
@@ -293,3 +305,7 @@ def _fail(message: str) -> None:
         traceback.print_exc()
     typer.echo(f"wgankit: {message}", err=True)
     sys.exit(FAILURE)
+
+
+if __name__ == "__main__":
+    main()

@@ -72,6 +72,7 @@ class Model:
         generator: latent batch -> batch of points.
         critic: batch of points -> scores `(B,)`.
         prepare: stored batch -> batch of points of `space`, on the device.
+        noise: what real and generated points alike pass in training (see `wgankit.train`).
     """
 
     space: MetricSpace
@@ -79,6 +80,7 @@ class Model:
     generator: nn.Module
     critic: nn.Module
     prepare: Callable[[Points], Points] = as_stored
+    noise: Callable[[Points], Points] | None = None
 
 
 class Domain(ABC):

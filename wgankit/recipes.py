@@ -356,6 +356,7 @@ class Recipe:
             schedule=schedule_named(settings["schedule"], settings["steps"]),
             ema=settings["ema"],
             prepare=model.prepare,
+            noise=model.noise,
             seed=settings["seed"],
             device=device,
             precision=settings["precision"],

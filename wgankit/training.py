@@ -116,12 +116,14 @@ class Training(Iterator[Step]):
         schedule: Callable[[int], float],
         ema: float,
         prepare: Callable[[Points], Points] | None,
+        noise: Callable[[Points], Points] | None,
         seed: int,
         fabric: Fabric,
     ) -> None:
         self.space, self.latent, self.penalty, self.objective = space, latent, penalty, objective
         self.steps, self.batch, self.n_critic, self.ema = steps, batch, n_critic, ema
-        self.schedule, self.prepare, self.fabric = schedule, prepare, fabric
+        self.schedule, self.prepare, self.noise = schedule, prepare, noise
+        self.fabric = fabric
         self.device = fabric.device
         self.average = copy.deepcopy(generator).to(self.device).requires_grad_(False).eval()
         self.generator, self.generator_optimizer = fabric.setup(generator, generator_optimizer)
@@ -154,7 +156,7 @@ class Training(Iterator[Step]):
         """Update the critic n_critic times, on fakes of one pass through the generator."""
         with torch.no_grad():
             latents = self.latent.sample(self.batch * self.n_critic, self.device)
-            fakes = self.generator(latents)
+            fakes = self._disturb(self.generator(latents))
         for turn in range(self.n_critic):
             fake = pick(fakes, slice(turn * self.batch, (turn + 1) * self.batch))
             report = self._critic_update(self._draw(), fake)
@@ -178,7 +180,7 @@ class Training(Iterator[Step]):
     def _improve_generator(self) -> Tensor:
         latents = self.latent.sample(self.batch, self.device)
         self.critic.requires_grad_(False)
-        at_fake = self.critic(self.generator(latents))
+        at_fake = self.critic(self._disturb(self.generator(latents)))
         loss = self.objective.generator(torch.zeros_like(at_fake), at_fake)
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
@@ -198,7 +200,10 @@ class Training(Iterator[Step]):
 
     def _draw(self) -> Points:
         stored = self.batches.draw()
-        return self.prepare(stored) if self.prepare else stored
+        return self._disturb(self.prepare(stored) if self.prepare else stored)
+
+    def _disturb(self, points: Points) -> Points:
+        return self.noise(points) if self.noise else points
 
     # ---- the weight of the penalty --------------------------------------------------------------
 
@@ -291,7 +296,7 @@ class Training(Iterator[Step]):
         check_penalty(self.space, self.penalty)
         fake = self.average(self.latent.sample(batch_size(real), self.device))
         check_fake(real, fake)
-        scores = self.critic(join(real, fake))
+        scores = self.critic(join(self._disturb(real), self._disturb(fake)))
         if scores.shape != (2 * batch_size(real),):
             raise ShapeError(
                 f"the critic must return one score for each point, shape ({2 * batch_size(real)},); "
@@ -333,6 +338,7 @@ def train(
     schedule: Callable[[int], float] = constant,
     ema: float = 0.999,
     prepare: Callable[[Points], Points] | None = None,
+    noise: Callable[[Points], Points] | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "32-true",
@@ -361,6 +367,9 @@ def train(
         schedule: factor on the learning rates at each step.
         ema: decay of the averaged generator `Training.average`, in [0, 1).
         prepare: stored batch -> batch of points, run on the device for every batch.
+        noise: a random map that real and generated points alike pass before the critic sees them
+            (instance noise; Sonderby et al., 2017), differentiable.  One that brings no two points
+            further apart never increases W1, and `Step.w1` is then of the disturbed laws.
         seed: of batches, latents and penalty points; the networks are initialised by the caller.
         device: "auto", "cpu", "cuda", ...: whatever Lightning Fabric calls an accelerator.
         precision: Fabric's name of a precision.
@@ -392,6 +401,7 @@ def train(
         schedule=schedule,
         ema=ema,
         prepare=prepare,
+        noise=noise,
         seed=seed,
         fabric=fabric or Fabric(accelerator=device, devices=1, precision=precision),  # type: ignore[arg-type]
     )

@@ -11,7 +11,7 @@ from wgankit import exact
 from wgankit.errors import SettingError, ShapeError
 from wgankit.testing import check_metric_space, check_penalty_laws, check_smooth_space
 from wgankit_graphs import Graphs, LabelledGraphs, canonical_order, one_hot
-from wgankit_graphs.labelled import harden, renumber
+from wgankit_graphs.labelled import Blur, harden, renumber
 
 
 def random_labels(count: int, size: int, node_labels: int = 3, edge_labels: int = 3):
@@ -138,7 +138,41 @@ def test_harden_takes_the_likeliest_labels():
     assert hard.edges.sum(-1).eq(1).all()
 
 
+def test_blur_keeps_labels_symmetry_and_what_is_not_there():
+    torch.manual_seed(0)
+    points = random_graphs(50, 6)
+    blurred = Blur(0.5)(points)
+    assert torch.equal(harden(blurred).nodes, points.nodes)
+    assert torch.equal(harden(blurred).edges, points.edges)
+    assert torch.equal(blurred.edges, blurred.edges.transpose(1, 2))
+    for part in blurred:
+        assert torch.allclose(part.sum(-1), torch.ones(part.shape[:-1]), atol=1e-6)
+    absent = points.nodes[..., 0] == 1
+    assert torch.equal(blurred.nodes[absent], points.nodes[absent])
+    pairs = absent[:, :, None] | absent[:, None, :] | torch.eye(6, dtype=torch.bool)
+    assert torch.equal(blurred.edges[pairs], points.edges[pairs])
+    present = ~pairs
+    assert (blurred.edges[present].amax(-1) < 1).all()
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_blur_brings_graphs_closer(p):
+    """Two graphs with the same nodes under one draw: no pair comes further apart."""
+    torch.manual_seed(0)
+    space = LabelledGraphs(p=p)
+    x, y = relaxed(40, 5), relaxed(40, 5)
+    x = x._replace(nodes=torch.cat([torch.zeros(40, 5, 1), x.nodes[..., 1:].softmax(-1)], -1))
+    y = y._replace(nodes=torch.cat([torch.zeros(40, 5, 1), y.nodes[..., 1:].softmax(-1)], -1))
+    torch.manual_seed(1)
+    near = Blur(0.5)(x)
+    torch.manual_seed(1)
+    far = Blur(0.5)(y)
+    assert (space.distance(near, far) <= space.distance(x, y) + 1e-5).all()
+
+
 def test_misfits_are_named():
+    with pytest.raises(SettingError, match="blur"):
+        Blur(0.6)
     with pytest.raises(SettingError, match="> 0"):
         LabelledGraphs(node_weight=0)
     with pytest.raises(SettingError, match="p >= 1"):

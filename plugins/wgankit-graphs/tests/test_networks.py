@@ -6,7 +6,7 @@ import torch
 from wgankit.errors import SettingError
 from wgankit.testing import check_critic, check_generator
 from wgankit_graphs import GraphCritic, GraphGenerator, GraphLatent, LabelledGraphs, one_hot
-from wgankit_graphs.labelled import renumber
+from wgankit_graphs.labelled import harden, renumber
 from wgankit_graphs.networks import straight_through, walks
 
 SIZES = [0, 0, 1, 2, 3, 4]
@@ -19,8 +19,9 @@ def networks(**settings):
     return latent, generator, GraphCritic(4, 3, width=16, layers=2)
 
 
-def test_laws_of_the_networks():
-    latent, generator, critic = networks()
+@pytest.mark.parametrize("labels", ["soft", "straight-through", "gumbel"])
+def test_laws_of_the_networks(labels):
+    latent, generator, critic = networks(labels=labels)
     check_generator(generator, latent, LabelledGraphs())
     with torch.no_grad():
         points = generator(latent.sample(12, "cpu"))
@@ -30,6 +31,7 @@ def test_laws_of_the_networks():
 def test_generated_graphs_are_graphs():
     """One-hot labels, symmetric edges, nothing on the diagonal, nothing at padding; sizes drawn."""
     latent, generator, _ = networks()
+    generator.eval()
     drawn = latent.sample(200, "cpu")
     nodes, edges = generator(drawn)
     assert torch.equal(nodes.detach().sum(-1), torch.ones(200, 5))
@@ -42,6 +44,18 @@ def test_generated_graphs_are_graphs():
     assert (bonds * (1 - there)[:, :, None]).abs().max() == 0
 
 
+def test_training_sees_probabilities_and_evaluation_the_likeliest_labels():
+    latent, generator, _ = networks()
+    drawn = latent.sample(50, "cpu")
+    soft = generator(drawn)
+    hard = generator.eval()(drawn)
+    assert torch.allclose(soft.nodes.sum(-1), torch.ones(50, 5))
+    assert torch.allclose(soft.edges.sum(-1), torch.ones(50, 5, 5), atol=1e-6)
+    assert soft.edges.detach().gt(0.001).float().mean() > hard.edges.detach().gt(0.001).float().mean()
+    assert torch.equal(harden(soft).edges, hard.edges.detach())
+    assert torch.equal(harden(soft).nodes, hard.nodes.detach())
+
+
 def test_sizes_follow_the_data():
     torch.manual_seed(0)
     there = GraphLatent(SIZES, 5).sample(50_000, "cpu")[2].sum(1).long()
@@ -51,6 +65,7 @@ def test_sizes_follow_the_data():
 
 def test_generator_is_equivariant():
     latent, generator, _ = networks()
+    generator.eval()
     z, shared, there, slots = latent.sample(6, "cpu")
     order = torch.randperm(5)
     plain = generator((z, shared, there, slots))
@@ -106,7 +121,7 @@ def test_straight_through_is_hard_forward_and_soft_backward():
     torch.manual_seed(0)
     logits = torch.randn(5, 4, requires_grad=True)
     weights = torch.randn(5, 4)
-    labels = straight_through(logits, 0.7, noise=False)
+    labels = straight_through(logits, temperature=0.7)
     assert torch.equal(labels.argmax(-1), logits.argmax(-1))
     assert set(labels.detach().round(decimals=6).unique().tolist()) == {0.0, 1.0}
     (found,) = torch.autograd.grad((labels * weights).sum(), logits)
@@ -117,7 +132,7 @@ def test_straight_through_is_hard_forward_and_soft_backward():
 def test_gumbel_noise_draws_labels_from_their_probabilities():
     torch.manual_seed(0)
     law = torch.tensor([0.5, 0.3, 0.2])
-    labels = straight_through(law.log().expand(40_000, 3), 1.0, noise=True)
+    labels = straight_through(law.log().expand(40_000, 3), noise=True)
     assert torch.allclose(labels.mean(0), law, atol=0.01)
 
 

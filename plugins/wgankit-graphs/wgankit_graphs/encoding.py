@@ -218,6 +218,8 @@ def _learn(
         "edges": edges,
         "size": len(sizes) - 1,
         "sizes": sizes.tolist(),
+        "node_counts": _counts((part.nodes for part in parts), nodes),
+        "edge_counts": _counts((part.edges for part in parts), edges),
         "node_attribute": None if nodes == [None] else node_attribute,
         "edge_attribute": None if edges == [None] else edge_attribute,
     }
@@ -233,6 +235,12 @@ def _values(lists: Iterable[Sequence[Value]], what: str) -> list[Value]:
         )
     order = sorted(found, key=lambda value: (value is not None, isinstance(value, str), value or 0))
     return order or [None]
+
+
+def _counts(lists: Iterable[Sequence[Value]], values: Sequence[Value]) -> list[int]:
+    """Return how often each label occurs."""
+    seen = Counter(value for labels in lists for value in labels)
+    return [seen[value] for value in values]
 
 
 def _fill(parts: Sequence[_Parts], vocabulary: Vocabulary) -> GraphLabels:

@@ -112,6 +112,51 @@ class LabelledGraphs(SmoothSpace):
         return safe_norm(torch.cat([nodes, (edges * above).flatten(1)], 1), p)
 
 
+@final
+class Blur:
+    """Mixes the label of every node and edge with random probabilities: `noise` for `train`.
+
+    (1 - e) label + e r with e uniform in [0, amount] and r uniform on the simplex, drawn for each
+    site.  Real one-hot labels become probabilities, as a generator's are, so that the critic has
+    to look at the graph instead of at how sure the labels are.  The likeliest label stays the
+    same, and two graphs under one draw only come closer, so W1 never grows.  Nodes that are not
+    there, pairs with such a node, and the diagonal stay as they are.
+
+    Arguments:
+        amount: largest share of randomness, in [0, 1/2].
+    """
+
+    def __init__(self, amount: float) -> None:
+        if not 0 <= amount <= 0.5:
+            raise SettingError(
+                f"blur is a share in [0, 1/2], above which labels could change; got {amount}"
+            )
+        self.amount = amount
+
+    def __call__(self, points: Points) -> Graphs:
+        """Return blurred graphs."""
+        nodes, edges = graphs_of(points)
+        there = (nodes[..., :1].detach() < 0.5).to(nodes.dtype)
+        above = torch.ones_like(edges[0, ..., 0]).triu(1).unsqueeze(-1)
+        pairs = there.unsqueeze(1) * there.unsqueeze(2) * above
+        # "Nothing" gets no share at a node that is there: how many nodes there are is given.
+        kinds = torch.cat([torch.zeros_like(there), self._law(nodes[..., 1:])], -1)
+        share = torch.rand_like(there) * self.amount * there
+        mixed = self._both(torch.rand_like(pairs) * self.amount * pairs)
+        law = self._both(self._law(edges) * above)
+        return Graphs(torch.lerp(nodes, kinds, share), torch.lerp(edges, law, mixed))
+
+    @staticmethod
+    def _law(like: Tensor) -> Tensor:
+        """Return points uniform on the simplex: exponential numbers divided by their sum."""
+        drawn = torch.empty_like(like).exponential_()
+        return drawn / drawn.sum(-1, keepdim=True)
+
+    @staticmethod
+    def _both(half: Tensor) -> Tensor:
+        return half + half.transpose(1, 2)
+
+
 def harden(points: Points) -> Graphs:
     """Return the most likely labels as one-hot labels."""
     graphs = graphs_of(points)

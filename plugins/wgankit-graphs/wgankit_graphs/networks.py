@@ -99,18 +99,32 @@ class Attention(nn.Module):
         return nodes + cast(Tensor, self.think(self.between(nodes)))
 
 
-def straight_through(logits: Tensor, temperature: float, noise: bool) -> Tensor:
+STEEPEST_LOGIT = 8.0
+"""Logits are squashed into this range: a softmax that saturates has no gradient left, and Adam
+would turn what remains into steps of full length in random directions."""
+
+
+def straight_through(logits: Tensor, *, temperature: float = 1.0, noise: bool = False) -> Tensor:
     """Return one-hot labels whose gradient is that of the softmax (Bengio et al., 2013).
 
     With `noise` the labels are drawn by the Gumbel trick (Jang et al., 2017) instead of taken as
     the likeliest.
     """
     if noise:
-        uniform = torch.rand_like(logits).clamp_min(1e-10)
-        logits = logits - (-uniform.log()).clamp_min(1e-10).log()
+        logits = logits - torch.empty_like(logits).exponential_().clamp_min(1e-30).log()
     soft = (logits / temperature).softmax(-1)
     hard = functional.one_hot(soft.argmax(-1), logits.shape[-1]).to(soft.dtype)
     return hard + (soft - soft.detach())  # in this order the value is exactly 0 or 1
+
+
+LABELS = ("soft", "straight-through", "gumbel")
+"""What a generator returns while it is trained: probabilities, to be blurred like the data; the
+likeliest labels; or labels drawn by their probabilities, both with the gradient of the softmax."""
+
+
+def squash(logits: Tensor) -> Tensor:
+    """Return logits within +-STEEPEST_LOGIT, unchanged to first order around 0."""
+    return STEEPEST_LOGIT * torch.tanh(logits / STEEPEST_LOGIT)
 
 
 @torch.no_grad()
@@ -139,8 +153,8 @@ class GraphGenerator(nn.Module):
         width: channels of a node.
         layers: rounds of attention.
         heads: of the attention.
-        temperature: of the softmax behind the straight-through gradient.
-        noise: draw labels from their probabilities instead of taking the likeliest.
+        labels: what training sees: "soft", "straight-through" or "gumbel" (see `LABELS`).  In
+            evaluation mode the likeliest labels come out, whatever this is.
     """
 
     def __init__(
@@ -156,8 +170,7 @@ class GraphGenerator(nn.Module):
         width: int = 64,
         layers: int = 3,
         heads: int = 4,
-        temperature: float = 1.0,
-        noise: bool = False,
+        labels: str = "soft",
     ) -> None:
         super().__init__()
         self.enter = multilayer(per_node + per_graph + 1, width, width)
@@ -167,7 +180,9 @@ class GraphGenerator(nn.Module):
         self.node_head = multilayer(width, width, node_labels - 1)
         self.ends = nn.Linear(width, 2 * width)
         self.pair_head = multilayer(2 * width, width, edge_labels)
-        self.temperature, self.noise = temperature, noise
+        if labels not in LABELS:
+            raise SettingError(f"labels is one of {', '.join(LABELS)}; got {labels!r}")
+        self.labels = labels
         start_at(self.node_head, node_law)
         start_at(self.pair_head, edge_law)
 
@@ -180,9 +195,15 @@ class GraphGenerator(nn.Module):
         for layer in self.layers:
             h = layer(h, there)
         h = self.leave(h)
-        kinds = straight_through(self.node_head(h), self.temperature, self.noise)
+        kinds = self._choose(self.node_head(h))
         nodes = torch.cat([1 - there.unsqueeze(-1), kinds * there.unsqueeze(-1)], -1)
         return Graphs(nodes, self._edges(h, there))
+
+    def _choose(self, logits: Tensor) -> Tensor:
+        logits = squash(logits)
+        if self.training and self.labels == "soft":
+            return logits.softmax(-1)
+        return straight_through(logits, noise=self.training and self.labels == "gumbel")
 
     def _edges(self, nodes: Tensor, there: Tensor) -> Tensor:
         # Every unordered pair once: half the work, and symmetric without averaging labels.
@@ -192,10 +213,11 @@ class GraphGenerator(nn.Module):
         pairs = torch.cat(
             [add[:, low] + add[:, high], multiply[:, low] * multiply[:, high]], -1
         )
-        labels = straight_through(self.pair_head(pairs), self.temperature, self.noise)
+        labels = self._choose(self.pair_head(pairs))
         bonds = labels[..., 1:] * (there[:, low] * there[:, high]).unsqueeze(-1)
         half = bonds.new_zeros(len(bonds), size, size, bonds.shape[-1])
-        half = half.index_put((torch.arange(len(bonds), device=bonds.device)[:, None], low, high), bonds)
+        graph = torch.arange(len(bonds), device=bonds.device)[:, None]
+        half = half.index_put((graph, low, high), bonds)
         both = half + half.transpose(1, 2)
         return torch.cat([1 - both.sum(-1, keepdim=True), both], -1)
 

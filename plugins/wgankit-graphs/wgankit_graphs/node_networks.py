@@ -125,4 +125,4 @@ class NodeGenerator(nn.Module):
         """Return laws `(B, n)`: one-hot forward, softmax backward."""
         from wgankit_graphs.networks import straight_through
 
-        return straight_through(self.logits(cast(Tensor, latents)), 1.0, noise=True)
+        return straight_through(self.logits(cast(Tensor, latents)), noise=True)

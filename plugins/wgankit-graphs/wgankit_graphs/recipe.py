@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
+from wgankit.errors import SettingError
 from wgankit.space import Points, leaves
 
-from wgankit_graphs.labelled import LabelledGraphs, canonical_order, one_hot
+from wgankit_graphs.labelled import Blur, LabelledGraphs, canonical_order, one_hot
 from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
 
 
@@ -20,9 +21,14 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
     Arguments:
         vocabulary: with "nodes" and "edges" (lists of labels), "size" (N), "sizes" (histogram).
         settings: `settings["model"]` holds `width`, `layers`, `generator_layers`, `steps` (of the
-            critic's random walks), `per_node`, `per_graph`, `temperature`, `noise`, and the metric:
+            critic's random walks), `per_node`, `per_graph`, `labels`, `blur`, and the metric:
             `node_weight`, `edge_weight`, `p`.
     """
+    unknown = set(settings["model"]) - set(MODEL)
+    if unknown:
+        raise SettingError(
+            f"model has no setting {', '.join(sorted(unknown))}; there are {', '.join(MODEL)}"
+        )
     model = {**MODEL, **settings["model"]}
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
     latent = {name: model[name] for name in ("per_node", "per_graph")}
@@ -38,8 +44,7 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
             **latent,
             width=model["width"],
             layers=model["generator_layers"],
-            temperature=model["temperature"],
-            noise=model["noise"],
+            labels=model["labels"],
         ),
         critic=GraphCritic(
             node_labels,
@@ -49,6 +54,7 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
             steps=model["steps"],
         ),
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
+        noise=Blur(model["blur"]) if model["blur"] else None,
     )
 
 
@@ -68,11 +74,11 @@ MODEL: dict[str, Any] = {
     "steps": 6,
     "per_node": 16,
     "per_graph": 32,
-    "temperature": 1.0,
-    "noise": False,
+    "labels": "soft",
+    "blur": 0.4,
     "node_weight": 1.0,
     "edge_weight": 1.0,
-    "p": 1.0,
+    "p": 2.0,
 }
 """Sizes of the networks and the metric; `model={...}` replaces some of them."""
 

@@ -1,0 +1,175 @@
+"""The command: every option explained, errors in one line, exit codes, nothing heavy too early."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import wgankit
+from wgankit import SettingError, cli
+
+runner = CliRunner()
+
+
+def call(*words):
+    return runner.invoke(cli.app, [str(word) for word in words])
+
+
+def commands(app=cli.app, path=()):
+    group = typer.main.get_command(app)
+
+    def walk(command, path):
+        yield path, command
+        for name, child in getattr(command, "commands", {}).items():
+            yield from walk(child, (*path, name))
+
+    return list(walk(group, path))
+
+
+def test_every_command_and_option_has_a_help_text():
+    names = {path for path, _ in commands()}
+    assert names >= {
+        ("train",),
+        ("resume",),
+        ("sample",),
+        ("evaluate",),
+        ("plugins",),
+        ("data", "get"),
+        ("data", "list"),
+    }
+    for path, command in commands():
+        assert command.help, path
+        for option in command.params:
+            assert getattr(option, "help", None), (path, option.name)
+
+
+def test_train_resume_sample_evaluate(clouds, tmp_path):
+    run = tmp_path / "run"
+    done = call(
+        "train", "clouds", "--data", "square", "--out", run, "--steps", 6, "--device", "cpu",
+        "--set", "penalty.weight=5", "--set", "evaluate_on=20",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert (run / "samples.svg").is_file()
+    config = json.loads((run / "config.json").read_text())
+    assert config["settings"]["penalty"]["weight"] == 5
+    assert "mean_x" in done.output
+    assert "report" in done.output
+
+    assert call("resume", run, "--steps", 8, "--device", "cpu").exit_code == 0
+    assert wgankit.load(run).folder.history()[-1]["step"] == 8
+
+    drawn = call("sample", run, "-n", 3, "--seed", 1)
+    assert drawn.exit_code == 0
+    assert len(drawn.stdout.strip().split("\n")) == 3
+    assert call("sample", run, "-n", 5, "--seed", 1, "--out", tmp_path / "s.txt").exit_code == 0
+    assert len((tmp_path / "s.txt").read_text().strip().split("\n")) == 5
+
+    judged = call("evaluate", run, tmp_path / "s.txt", "--json")
+    points = wgankit.load(run).domain.read(tmp_path / "s.txt").objects
+    mean = sum(x for x, _ in points) / 5
+    assert json.loads(judged.stdout)["mean_x"] == pytest.approx(mean)
+
+
+def test_go_on_resumes_what_is_there(clouds, tmp_path):
+    words = ["train", "clouds", "--data", "square", "--out", tmp_path / "run", "--device", "cpu"]
+    words += ["--steps", 4, "--set", "evaluate_on=20", "--go-on"]
+    assert call(*words).exit_code == 0
+    before = (tmp_path / "run" / "data.pt").stat().st_mtime_ns
+    assert call(*words).exit_code == 0
+    assert (tmp_path / "run" / "data.pt").stat().st_mtime_ns == before
+
+
+def test_plugins_and_data_are_listed(clouds):
+    rows = json.loads(call("plugins", "--json").stdout)
+    assert [(row["distribution"], row["status"]) for row in rows] == [("cloud-plugin", "loaded")]
+    assert "clouds" in call("plugins").stdout
+    sets = json.loads(call("data", "list", "--json").stdout)
+    assert [row["name"] for row in sets] == ["square"]
+    assert "a square" in call("data", "list").stdout
+    assert "needs no fetching" in call("data", "get", "square").stdout
+
+
+def run_main(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "wgankit.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_errors_are_one_line_without_a_traceback(tmp_path):
+    done = run_main("sample", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("wgankit: ")
+    assert len(done.stderr.strip().split("\n")) == 1
+    assert "Traceback" in run_main("--debug", "sample", tmp_path).stderr
+
+
+def test_wrong_usage_is_two():
+    assert run_main("train").returncode == 2
+    assert run_main("sample", "somewhere", "-n", 0).returncode == 2
+
+
+def test_help_and_plugins_import_nothing_heavy():
+    """torch takes seconds; --help and plugins must not."""
+    for words in (["--help"], ["plugins"], ["plugins", "--json"], ["data", "list"]):
+        code = (
+            "import sys; sys.argv = ['wgankit', *{!r}]\n"
+            "from wgankit.cli import main\n"
+            "try: main()\n"
+            "except SystemExit: pass\n"
+            "heavy = [m for m in ('torch', 'rdkit', 'networkx', 'matplotlib') if m in sys.modules]\n"
+            "print('HEAVY', heavy)"
+        ).format(words)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert "HEAVY []" in done.stdout, (words, done.stdout[-300:])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "settings"),
+    [
+        (["ema=0.9"], {"ema": 0.9}),
+        (["schedule=constant"], {"schedule": "constant"}),
+        (["penalty.weight=5", "penalty.shape=two-sided"],
+         {"penalty": {"weight": 5, "shape": "two-sided"}}),
+        (['best=["valid", "highest"]'], {"best": ["valid", "highest"]}),
+    ],
+)  # fmt: skip
+def test_settings_are_json_or_words(pairs, settings):
+    assert cli.parse_settings(pairs) == settings
+
+
+def test_a_setting_without_value_is_refused():
+    with pytest.raises(SettingError, match="NAME=VALUE"):
+        cli.parse_settings(["ema"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_its_exit_code(tmp_path, number):
+    """Ctrl-C and SIGTERM: the state is saved, the way to go on is said, the code is 128 + n."""
+    run = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "wgankit.cli", "train", "graphs", "--data", "community", "--out", run,
+        "--device", "cpu", "--steps", "100000", "--set", "evaluate_on=8", "--set", "read_every=1",
+    ]  # fmt: skip
+    process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    metrics = run / "metrics.jsonl"
+    while time.monotonic() < deadline and not (
+        metrics.is_file() and metrics.read_text().count("\n") > 2
+    ):
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, said
+    assert f"wgankit resume {run}" in said.replace("\n", " ").replace("  ", " ")
+    assert (run / "last.pt").is_file()

@@ -35,9 +35,7 @@ class Clouds(Domain):
 
     def build(self, vocabulary, settings):
         width = settings["model"].get("width", 16)
-        return Model(
-            Normed(), Normal(2), Perceptron(2, 2, width=width), Perceptron(2, width=width)
-        )
+        return Model(Normed(), Normal(2), Perceptron(2, 2, width=width), Perceptron(2, width=width))
 
     def read(self, path: Path):
         lines = path.read_text().split("\n")

@@ -101,7 +101,9 @@ def test_coincident_points_give_no_nan():
     value = Penalty().value(_Steps(), quadratic, point, point)
     assert value.item() == 0.0
     critic = Perceptron(2)
-    Penalty(shape=zero_centred).value(Normed(), critic, torch.zeros(3, 2), torch.zeros(3, 2)).backward()
+    Penalty(shape=zero_centred).value(
+        Normed(), critic, torch.zeros(3, 2), torch.zeros(3, 2)
+    ).backward()
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in critic.parameters())
 
 

@@ -33,7 +33,9 @@ def weights(folder) -> dict:
 
 @pytest.fixture
 def fitted(clouds, tmp_path):
-    return wgankit.recipe("clouds").fit("square", out=tmp_path / "run", device="cpu", progress=False)
+    return wgankit.recipe("clouds").fit(
+        "square", out=tmp_path / "run", device="cpu", progress=False
+    )
 
 
 def test_a_run_leaves_everything_behind(fitted, tmp_path):
@@ -134,7 +136,9 @@ wgankit.recipe("clouds").fit("square", out=sys.argv[1], steps=300, device="cpu",
 
 def test_a_killed_run_goes_on_as_if_never_stopped(clouds, tmp_path):
     """SIGKILL in the middle, resume: the same figures to the last digit as the unbroken run."""
-    site = next(path for path in sys.path if "site" in path and list(Path(path).glob("*.dist-info")))
+    site = next(
+        path for path in sys.path if "site" in path and list(Path(path).glob("*.dist-info"))
+    )
     tests = str(Path(__file__).parent)
     folder = RunFolder(tmp_path / "killed")
     process = subprocess.Popen([sys.executable, "-c", KILLED, folder.path, tests, site])
@@ -201,7 +205,9 @@ def test_skips_are_counted_and_reported(clouds, tmp_path):
     wgankit.recipe("clouds").fit(points, out=tmp_path / "a", steps=2, device="cpu", progress=False)
     config = json.loads((tmp_path / "a" / "config.json").read_text())
     assert config["skipped"] == {"not two numbers": 3}
-    assert "3 of 43 points left out: 3 not two numbers" in (tmp_path / "a" / "report.html").read_text()
+    assert (
+        "3 of 43 points left out: 3 not two numbers" in (tmp_path / "a" / "report.html").read_text()
+    )
 
 
 def test_an_existing_run_is_never_overwritten(fitted, tmp_path):

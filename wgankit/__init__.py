@@ -7,8 +7,9 @@ need none of torch, stay fast.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from wgankit.lazy import lazy_names as lazy_names
 
 __version__ = "0.1.0"
 
@@ -62,54 +63,58 @@ _WHERE = {
     "MissingPackageError": "errors",
 }
 
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
 
 if TYPE_CHECKING:
-    from wgankit.critic import fit_critic
-    from wgankit.domain import Domain, Encoded, Model, Reading
-    from wgankit.errors import (
-        DataError,
-        MissingPackageError,
-        RunError,
-        SettingError,
-        ShapeError,
-        WgankitError,
-    )
-    from wgankit.estimates import Estimate, estimate
-    from wgankit.hooks import (
-        WGANKIT_API,
-        CriticSpec,
-        DatasetSpec,
-        GeneratorSpec,
-        MetricSpec,
-        PenaltySpec,
-        RecipeSpec,
-        SpaceSpec,
-        hookimpl,
-    )
-    from wgankit.latent import Latent, Normal, Uniform
-    from wgankit.networks import Perceptron
-    from wgankit.objective import Objective, Wasserstein
-    from wgankit.penalty import (
-        Penalty,
-        at_fake,
-        at_real,
-        between,
-        one_sided,
-        two_sided,
-        zero_centred,
-    )
-    from wgankit.recipes import Recipe, load, recipe
-    from wgankit.space import MetricSpace, SmoothSpace, pairwise
-    from wgankit.spaces import Normed, OneHot, Product
-    from wgankit.training import Step, Training, train
+    from wgankit.critic import fit_critic as fit_critic
+    from wgankit.domain import Domain as Domain
+    from wgankit.domain import Encoded as Encoded
+    from wgankit.domain import Model as Model
+    from wgankit.domain import Reading as Reading
+    from wgankit.errors import DataError as DataError
+    from wgankit.errors import MissingPackageError as MissingPackageError
+    from wgankit.errors import RunError as RunError
+    from wgankit.errors import SettingError as SettingError
+    from wgankit.errors import ShapeError as ShapeError
+    from wgankit.errors import WgankitError as WgankitError
+    from wgankit.estimates import Estimate as Estimate
+    from wgankit.estimates import estimate as estimate
+    from wgankit.hooks import WGANKIT_API as WGANKIT_API
+    from wgankit.hooks import CriticSpec as CriticSpec
+    from wgankit.hooks import DatasetSpec as DatasetSpec
+    from wgankit.hooks import GeneratorSpec as GeneratorSpec
+    from wgankit.hooks import MetricSpec as MetricSpec
+    from wgankit.hooks import PenaltySpec as PenaltySpec
+    from wgankit.hooks import RecipeSpec as RecipeSpec
+    from wgankit.hooks import SpaceSpec as SpaceSpec
+    from wgankit.hooks import hookimpl as hookimpl
+    from wgankit.latent import Latent as Latent
+    from wgankit.latent import Normal as Normal
+    from wgankit.latent import Uniform as Uniform
+    from wgankit.networks import Perceptron as Perceptron
+    from wgankit.objective import Objective as Objective
+    from wgankit.objective import Wasserstein as Wasserstein
+    from wgankit.penalty import Penalty as Penalty
+    from wgankit.penalty import at_fake as at_fake
+    from wgankit.penalty import at_real as at_real
+    from wgankit.penalty import between as between
+    from wgankit.penalty import one_sided as one_sided
+    from wgankit.penalty import two_sided as two_sided
+    from wgankit.penalty import zero_centred as zero_centred
+    from wgankit.recipes import Recipe as Recipe
+    from wgankit.recipes import load as load
+    from wgankit.recipes import recipe as recipe
+    from wgankit.space import MetricSpace as MetricSpace
+    from wgankit.space import SmoothSpace as SmoothSpace
+    from wgankit.space import pairwise as pairwise
+    from wgankit.spaces import Normed as Normed
+    from wgankit.spaces import OneHot as OneHot
+    from wgankit.spaces import Product as Product
+    from wgankit.training import Step as Step
+    from wgankit.training import Training as Training
+    from wgankit.training import train as train
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"wgankit has no {name!r}")
-    return getattr(importlib.import_module(f"wgankit.{_WHERE[name]}"), name)
+__getattr__ = lazy_names(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*globals(), *_WHERE])

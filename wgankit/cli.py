@@ -93,7 +93,7 @@ def train(
         "largest": largest,
         "seed": seed,
     }
-    settings = {name: value for name, value in named.items() if value is not None}
+    settings: dict[str, Any] = {name: v for name, v in named.items() if v is not None}
     settings |= parse_settings(setting or [])
     with _signals():
         _finish(wgankit.recipe(recipe).fit(data, out=out, device=device, **settings))
@@ -110,7 +110,7 @@ def resume(
     """Go on with a run that was stopped or killed, as if it never had been."""
     import wgankit
 
-    more = {} if steps is None else {"steps": steps}
+    more: dict[str, Any] = {} if steps is None else {"steps": steps}
     with _signals():
         _finish(wgankit.load(run).fit(device=device, **more))
 
@@ -193,7 +193,7 @@ def data_list(
     from wgankit.plugins import registry
 
     datasets = registry().datasets
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "recipe": datasets[name].recipe,

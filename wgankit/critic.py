@@ -67,7 +67,8 @@ def fit_critic(
 
     def gap() -> Tensor:
         scores = critic(both)
-        return scores[: len(mass_real)] @ mass_real - scores[len(mass_real) :] @ mass_fake
+        real_part: Tensor = scores[: len(mass_real)] @ mass_real
+        return real_part - scores[len(mass_real) :] @ mass_fake
 
     with seeded(seed, leaves(real)[0].device):
         for step in range(steps):

@@ -29,7 +29,9 @@ class Normal(Latent):
 
     def __init__(self, *shape: int) -> None:
         if not shape or any(size < 1 for size in shape):
-            raise SettingError(f"a latent needs sizes of at least 1, such as Normal(64); got {shape}")
+            raise SettingError(
+                f"a latent needs sizes of at least 1, such as Normal(64); got {shape}"
+            )
         self.shape = shape
 
     def sample(self, count: int, device: torch.device | str) -> Points:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import final
 
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class Perceptron(nn.Module):
         self.shape = outputs
         sizes = [inputs] + [width] * depth
         layers: list[nn.Module] = [nn.Flatten()]
-        for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.LeakyReLU(slope)]
         last = 1
         for size in outputs:

@@ -150,8 +150,10 @@ class Penalty:
 def check_penalty(space: MetricSpace, penalty: Penalty) -> None:
     """Raise `SettingError` where a penalty would be 0 for every critic of this space."""
     single = penalty.where in (at_real, at_fake)
-    if single and type(space).slope is MetricSpace.slope and (
-        type(space).segment is MetricSpace.segment
+    if (
+        single
+        and type(space).slope is MetricSpace.slope
+        and (type(space).segment is MetricSpace.segment)
     ):
         raise SettingError(
             f"{type(space).__name__} has distances only, so there is no slope at a single point; "

@@ -1,11 +1,11 @@
 """A run folder: what a training leaves on disk, whole at every moment.
 
-    config.json       recipe, settings, vocabulary, what was skipped
-    data.pt           the encoded points and which of them are held out
-    last.pt           the state of the training: it goes on from here
-    best.pt           the averaged generator that scored best
-    metrics.jsonl     one line for each reading
-    report.html       curves, pictures, tables; rewritten while the run goes on
+config.json       recipe, settings, vocabulary, what was skipped
+data.pt           the encoded points and which of them are held out
+last.pt           the state of the training: it goes on from here
+best.pt           the averaged generator that scored best
+metrics.jsonl     one line for each reading
+report.html       curves, pictures, tables; rewritten while the run goes on
 """
 
 from __future__ import annotations

@@ -177,9 +177,7 @@ def pairwise(space: MetricSpace, x: Points, y: Points, block: int = 65_536) -> T
         some = pick(x, slice(start, start + rows))
         count = batch_size(some)
         left = on_leaves(lambda part: part.repeat_interleave(m, 0), some)
-        right = on_leaves(
-            lambda part, count=count: part.repeat(count, *[1] * (part.dim() - 1)), y
-        )
+        right = on_leaves(lambda part, count=count: part.repeat(count, *[1] * (part.dim() - 1)), y)
         parts.append(space.distance(left, right).view(count, m))
     return torch.cat(parts) if parts else torch.zeros(0, m)
 

@@ -193,10 +193,11 @@ class Training(Iterator[Step]):
     def _average(self) -> None:
         """Move the averaged generator towards the present one; slowly only after a warm-up."""
         decay = min(self.ema, (1 + self.index) / (10 + self.index))
-        mine = list(self.average.parameters())
-        torch._foreach_lerp_(mine, list(self.generator.parameters()), 1 - decay)
-        for kept, present in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(present)
+        mine: list[Tensor] = list(self.average.parameters())
+        present: list[Tensor] = list(self.generator.parameters())
+        torch._foreach_lerp_(mine, present, 1 - decay)
+        for kept, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            kept.copy_(new)
 
     def _draw(self) -> Points:
         stored = self.batches.draw()
@@ -288,7 +289,7 @@ class Training(Iterator[Step]):
 
     @torch.no_grad()
     def _check(self, generator: nn.Module, critic: nn.Module) -> None:
-        """Run everything once on two points, so that misfits are named before hours of training."""
+        """Run everything once on two points: misfits are named before hours of training."""
         stored = pick(self.batches.points, slice(0, 2))
         real = self.prepare(stored) if self.prepare else stored
         check_finite(self.batches.points, "data")

@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wgankit_graphs import Graphs, LabelledGraphs, canonical_order, one_hot
+from wgankit_graphs.labelled import Blur, harden, renumber
+
 from wgankit import exact
 from wgankit.errors import SettingError, ShapeError
 from wgankit.testing import check_metric_space, check_penalty_laws, check_smooth_space
-from wgankit_graphs import Graphs, LabelledGraphs, canonical_order, one_hot
-from wgankit_graphs.labelled import Blur, harden, renumber
 
 
 def random_labels(count: int, size: int, node_labels: int = 3, edge_labels: int = 3):
@@ -94,7 +95,11 @@ def test_w1_on_isomorphism_classes_is_that_of_exchangeable_lifts():
     p, q = torch.rand(4).double(), torch.rand(4).double()
     p, q = p / p.sum(), q / q.sum()
     lifted = exact.w1(
-        space, points, points, x_weights=p[counts] / orbit[counts], y_weights=q[counts] / orbit[counts]
+        space,
+        points,
+        points,
+        x_weights=p[counts] / orbit[counts],
+        y_weights=q[counts] / orbit[counts],
     )
     # Between classes of k and l edges on 3 nodes the least number of edits is |k - l|.
     classes = (p.cumsum(0) - q.cumsum(0)).abs()[:-1].sum().item()
@@ -179,6 +184,6 @@ def test_misfits_are_named():
         LabelledGraphs(p=0.5)
     with pytest.raises(ShapeError, match="pair: nodes"):
         LabelledGraphs().distance(torch.rand(2, 3), torch.rand(2, 3))
+    points = (torch.rand(2, 3, 2), torch.rand(2, 4, 4, 2))
     with pytest.raises(ShapeError, match="3 nodes need edges 3 x 3"):
-        points = (torch.rand(2, 3, 2), torch.rand(2, 4, 4, 2))
         LabelledGraphs().distance(points, points)

@@ -3,11 +3,12 @@
 import networkx as nx
 import pytest
 import torch
-from wgankit.errors import SettingError
-from wgankit.testing import check_critic, check_generator
 from wgankit_graphs import GraphCritic, GraphGenerator, GraphLatent, LabelledGraphs, one_hot
 from wgankit_graphs.labelled import harden, renumber
 from wgankit_graphs.networks import straight_through, walks
+
+from wgankit.errors import SettingError
+from wgankit.testing import check_critic, check_generator
 
 SIZES = [0, 0, 1, 2, 3, 4]
 
@@ -51,7 +52,9 @@ def test_training_sees_probabilities_and_evaluation_the_likeliest_labels():
     hard = generator.eval()(drawn)
     assert torch.allclose(soft.nodes.sum(-1), torch.ones(50, 5))
     assert torch.allclose(soft.edges.sum(-1), torch.ones(50, 5, 5), atol=1e-6)
-    assert soft.edges.detach().gt(0.001).float().mean() > hard.edges.detach().gt(0.001).float().mean()
+    assert (
+        soft.edges.detach().gt(0.001).float().mean() > hard.edges.detach().gt(0.001).float().mean()
+    )
     assert torch.equal(harden(soft).edges, hard.edges.detach())
     assert torch.equal(harden(soft).nodes, hard.nodes.detach())
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import wgankit
 
@@ -38,36 +37,35 @@ _WHERE = {
     "draw_graphs": "pictures",
 }
 
-__all__ = ["WGANKIT_API", *_WHERE]  # noqa: PLE0604
 
 if TYPE_CHECKING:
-    from wgankit_graphs.encoding import (
-        GraphLabels,
-        decode_graphs,
-        encode_graphs,
-        from_data,
-        to_data,
-    )
-    from wgankit_graphs.files import read_graphs, write_graphs
-    from wgankit_graphs.labelled import Graphs, LabelledGraphs, canonical_order, one_hot
-    from wgankit_graphs.metrics import evaluate_graphs
-    from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
-    from wgankit_graphs.node_networks import NodeGenerator, NodeMessages, NodeTable
-    from wgankit_graphs.nodes import (
-        GraphNodes,
-        OneHotNodes,
-        components,
-        from_networkx,
-        from_pyg,
-    )
-    from wgankit_graphs.pictures import draw_graphs
-    from wgankit_graphs.recipe import LabelledGraphsDomain
+    from wgankit_graphs.encoding import GraphLabels as GraphLabels
+    from wgankit_graphs.encoding import decode_graphs as decode_graphs
+    from wgankit_graphs.encoding import encode_graphs as encode_graphs
+    from wgankit_graphs.encoding import from_data as from_data
+    from wgankit_graphs.encoding import to_data as to_data
+    from wgankit_graphs.files import read_graphs as read_graphs
+    from wgankit_graphs.files import write_graphs as write_graphs
+    from wgankit_graphs.labelled import Graphs as Graphs
+    from wgankit_graphs.labelled import LabelledGraphs as LabelledGraphs
+    from wgankit_graphs.labelled import canonical_order as canonical_order
+    from wgankit_graphs.labelled import one_hot as one_hot
+    from wgankit_graphs.metrics import evaluate_graphs as evaluate_graphs
+    from wgankit_graphs.networks import GraphCritic as GraphCritic
+    from wgankit_graphs.networks import GraphGenerator as GraphGenerator
+    from wgankit_graphs.networks import GraphLatent as GraphLatent
+    from wgankit_graphs.node_networks import NodeGenerator as NodeGenerator
+    from wgankit_graphs.node_networks import NodeMessages as NodeMessages
+    from wgankit_graphs.node_networks import NodeTable as NodeTable
+    from wgankit_graphs.nodes import GraphNodes as GraphNodes
+    from wgankit_graphs.nodes import OneHotNodes as OneHotNodes
+    from wgankit_graphs.nodes import components as components
+    from wgankit_graphs.nodes import from_networkx as from_networkx
+    from wgankit_graphs.nodes import from_pyg as from_pyg
+    from wgankit_graphs.pictures import draw_graphs as draw_graphs
+    from wgankit_graphs.recipe import LabelledGraphsDomain as LabelledGraphsDomain
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"wgankit_graphs has no {name!r}")
-    return getattr(importlib.import_module(f"wgankit_graphs.{_WHERE[name]}"), name)
+__getattr__ = wgankit.lazy_names(__name__, _WHERE)
 
 
 @wgankit.hookimpl

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
 from wgankit.errors import SettingError, ShapeError
 from wgankit.space import Points, SmoothSpace, conjugate, leaves, safe_norm, straight
 
@@ -183,7 +184,7 @@ def canonical_order(points: Points) -> Graphs:
     colour = (label + 1) * words[0]
     for turn in range(min(size, 8)):
         seen = torch.sin(colour * 7919 + turn)
-        told = words[1 : labels].roll(turn) if labels <= 60 else words.new_ones(labels - 1)
+        told = words[1:labels].roll(turn) if labels <= 60 else words.new_ones(labels - 1)
         heard = torch.einsum("bijk,bj,k->bi", kinds[..., 1:], seen, told)
         colour = torch.round((colour * words[61] + heard) * 1e9) / 1e9
     degree = kinds[..., 1:].sum((-1, -2))
@@ -202,4 +203,4 @@ def renumber(points: Points, order: Tensor) -> Graphs:
     down = order.view(-1, size, 1, 1).expand(-1, -1, size, labels)
     across = order.view(-1, 1, size, 1).expand(-1, size, -1, labels)
     edges = graphs.edges.gather(1, down).gather(2, across)
-    return Graphs(graphs.nodes.gather(1, rows), cast(Tensor, edges))
+    return Graphs(graphs.nodes.gather(1, rows), edges)

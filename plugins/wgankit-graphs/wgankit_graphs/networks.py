@@ -13,10 +13,10 @@ from typing import cast, final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
 from wgankit.errors import SettingError
 from wgankit.latent import Latent
 from wgankit.space import Points, leaves
-
 from wgankit_graphs.labelled import Graphs, graphs_of
 
 
@@ -43,8 +43,9 @@ class GraphLatent(Latent):
         self.size, self.per_node, self.per_graph = size, per_node, per_graph
 
     def sample(self, count: int, device: torch.device | str) -> Points:
-        """Return (nodes `(B, N, per_node)`, graph `(B, per_graph)`, there `(B, N)`, slots `(B, N)`).
+        """Return latents (nodes, graph, there, slots) of `count` graphs.
 
+        Nodes are `(count, N, per_node)`, graph `(count, per_graph)`, the others `(count, N)`;
         `there` is 1 for nodes of the graph and 0 for padding; `slots` numbers the nodes, so that a
         generator can tell them apart without giving up equivariance: renumbering all four
         renumbers its output.
@@ -210,9 +211,7 @@ class GraphGenerator(nn.Module):
         size = nodes.shape[1]
         low, high = torch.triu_indices(size, size, 1, device=nodes.device)
         add, multiply = self.ends(nodes).chunk(2, -1)
-        pairs = torch.cat(
-            [add[:, low] + add[:, high], multiply[:, low] * multiply[:, high]], -1
-        )
+        pairs = torch.cat([add[:, low] + add[:, high], multiply[:, low] * multiply[:, high]], -1)
         labels = self._choose(self.pair_head(pairs))
         bonds = labels[..., 1:] * (there[:, low] * there[:, high]).unsqueeze(-1)
         half = bonds.new_zeros(len(bonds), size, size, bonds.shape[-1])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast, final
 
 import torch
 from torch import Tensor, nn
+
 from wgankit.errors import ShapeError
 from wgankit.space import Points, leaves
 
@@ -58,8 +60,7 @@ class NodeMessages(nn.Module):
         self.register_buffer("features", table[:, far_apart(space.distances, landmarks)])
         sizes = [self.features.shape[1]] + [width] * depth
         self.rounds = nn.ModuleList(
-            GraphConv(before, after, aggr="mean")
-            for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+            GraphConv(before, after, aggr="mean") for before, after in pairwise(sizes)
         )
         self.score = nn.Sequential(
             nn.Linear(width + sizes[0], width), nn.SiLU(), nn.Linear(width, 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import numpy as np
 import torch
 from torch import Tensor
+
 from wgankit.errors import DataError, ShapeError
 from wgankit.space import MetricSpace, Points, batch_size, leaves
 
@@ -125,7 +126,8 @@ class GraphNodes(MetricSpace):
         ends = self._table("edges", self.edges)
         values = critic(torch.arange(self.count, device=ends.device))
         lengths = self._table("lengths", ends).to(values.dtype)
-        return ((values[ends[:, 0]] - values[ends[:, 1]]).abs() / lengths).amax()
+        slopes: Tensor = (values[ends[:, 0]] - values[ends[:, 1]]).abs() / lengths
+        return slopes.amax()
 
 
 @final
@@ -145,7 +147,7 @@ def _check_graph(count: int, ends: Tensor, lengths: Tensor) -> None:
         raise DataError(f"a metric on nodes needs at least two nodes; the graph has {count}")
     if lengths.shape != (len(ends),):
         raise DataError(f"{len(ends)} edges need {len(ends)} lengths; got {tuple(lengths.shape)}")
-    if len(ends) and not (0 <= int(ends.min()) and int(ends.max()) < count):
+    if len(ends) and not (int(ends.min()) >= 0 and int(ends.max()) < count):
         raise DataError(f"ends of edges are node numbers in [0, {count}); got {int(ends.max())}")
     bad = ~(torch.isfinite(lengths) & (lengths > 0))
     if bool(bad.any()):

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, final
 from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
 from wgankit.errors import SettingError
 from wgankit.space import Points, leaves
-
 from wgankit_graphs.labelled import Blur, LabelledGraphs, canonical_order, one_hot
 from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
 
@@ -148,5 +147,3 @@ class LabelledGraphsDomain(Domain):
     def align(self, points: Points) -> Points:
         """Number the nodes by what their surroundings look like."""
         return canonical_order(points)
-
-

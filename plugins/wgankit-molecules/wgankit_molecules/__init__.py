@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import wgankit
 
@@ -21,20 +20,18 @@ _WHERE = {
     "draw_molecules": "pictures",
 }
 
-__all__ = ["WGANKIT_API", *_WHERE]
 
 if TYPE_CHECKING:
-    from wgankit_molecules.chemistry import decode_molecules, encode_molecules, round_trip
-    from wgankit_molecules.files import read_molecules, write_molecules
-    from wgankit_molecules.metrics import evaluate_molecules
-    from wgankit_molecules.pictures import draw_molecules
-    from wgankit_molecules.recipe import Molecules
+    from wgankit_molecules.chemistry import decode_molecules as decode_molecules
+    from wgankit_molecules.chemistry import encode_molecules as encode_molecules
+    from wgankit_molecules.chemistry import round_trip as round_trip
+    from wgankit_molecules.files import read_molecules as read_molecules
+    from wgankit_molecules.files import write_molecules as write_molecules
+    from wgankit_molecules.metrics import evaluate_molecules as evaluate_molecules
+    from wgankit_molecules.pictures import draw_molecules as draw_molecules
+    from wgankit_molecules.recipe import Molecules as Molecules
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"wgankit_molecules has no {name!r}")
-    return getattr(importlib.import_module(f"wgankit_molecules.{_WHERE[name]}"), name)
+__getattr__ = wgankit.lazy_names(__name__, _WHERE)
 
 
 @wgankit.hookimpl

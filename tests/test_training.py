@@ -322,6 +322,44 @@ def test_critic_with_a_trailing_axis_is_told_what_to_type():
         )
 
 
+def test_latent_is_read_off_the_generator():
+    assert make(latent=None).latent.shape == (3,)
+    with pytest.raises(SettingError, match=r"latent=wgankit.Normal"):
+        train(nn.Flatten(), Perceptron(2), torch.randn(50, 2), space=Normed(), device="cpu")
+
+
+def test_noise_passes_over_real_and_generated_points_alike():
+    seen = []
+
+    def noise(points):
+        seen.append(len(points))
+        return points + 1000.0
+
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = Perceptron(2, width=8)
+
+        def forward(self, x):
+            assert (x > 500).all(), "the critic met a point without noise"
+            return self.net(x - 1000.0)
+
+    torch.manual_seed(0)
+    training = train(
+        Perceptron(3, 2),
+        Watched(),
+        torch.randn(50, 2),
+        space=Normed(),
+        batch=8,
+        n_critic=2,
+        noise=noise,
+        device="cpu",
+    )
+    seen.clear()
+    next(training)
+    assert sorted(seen) == [8, 8, 8, 16]
+
+
 def test_latents_follow_their_laws():
     torch.manual_seed(0)
     normal = Normal(4, 5).sample(5_000, "cpu")

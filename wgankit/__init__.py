@@ -14,6 +14,8 @@ from wgankit.lazy import lazy_names as lazy_names
 __version__ = "0.1.0"
 
 _WHERE = {
+    "exact": "",
+    "testing": "",
     "MetricSpace": "space",
     "SmoothSpace": "space",
     "pairwise": "space",
@@ -65,6 +67,8 @@ _WHERE = {
 
 
 if TYPE_CHECKING:
+    from wgankit import exact as exact
+    from wgankit import testing as testing
     from wgankit.critic import fit_critic as fit_critic
     from wgankit.domain import Domain as Domain
     from wgankit.domain import Encoded as Encoded

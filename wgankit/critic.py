@@ -68,7 +68,8 @@ def fit_critic(
     def gap() -> Tensor:
         scores = critic(both)
         real_part: Tensor = scores[: len(mass_real)] @ mass_real
-        return real_part - scores[len(mass_real) :] @ mass_fake
+        fake_part: Tensor = scores[len(mass_real) :] @ mass_fake
+        return real_part - fake_part
 
     with seeded(seed, leaves(real)[0].device):
         for step in range(steps):

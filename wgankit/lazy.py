@@ -12,7 +12,7 @@ def lazy_names(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
 
     Arguments:
         package: the module's `__name__`.
-        where: for every name, the submodule that defines it.
+        where: for every name, the submodule that defines it; "" for a submodule itself.
 
     A plugin's module has to stay light, because `wgankit plugins` imports all of them.
     """
@@ -20,6 +20,8 @@ def lazy_names(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
     def find(name: str) -> Any:
         if name not in where:
             raise AttributeError(f"{package} has no {name!r}")
+        if not where[name]:
+            return importlib.import_module(f"{package}.{name}")
         return getattr(importlib.import_module(f"{package}.{where[name]}"), name)
 
     return find

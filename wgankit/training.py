@@ -20,7 +20,7 @@ from wgankit import state as states
 from wgankit.batches import Batches
 from wgankit.errors import RunError, SettingError, ShapeError
 from wgankit.estimates import Estimate, figures
-from wgankit.latent import Latent
+from wgankit.latent import Latent, Normal
 from wgankit.objective import Objective, Wasserstein
 from wgankit.penalty import Penalty, check_penalty
 from wgankit.space import (
@@ -300,10 +300,25 @@ class Training(Iterator[Step]):
         scores = self.critic(join(self._disturb(real), self._disturb(fake)))
         if scores.shape != (2 * batch_size(real),):
             raise ShapeError(
-                f"the critic must return one score for each point, shape ({2 * batch_size(real)},); "
-                f"got {tuple(scores.shape)}"
+                "the critic must return one score for each point, "
+                f"shape ({2 * batch_size(real)},); got {tuple(scores.shape)}"
                 + ("; end its forward with .squeeze(-1)" if scores.dim() == 2 else "")
             )
+
+
+def latent_of(generator: nn.Module) -> Latent:
+    """Return normal vectors as long as the generator's first linear layer wants them.
+
+    Raises:
+        SettingError: if the generator has no linear layer to ask.
+    """
+    for layer in generator.modules():
+        if isinstance(layer, nn.Linear):
+            return Normal(layer.in_features)
+    raise SettingError(
+        "the generator has no linear layer that tells the length of its latent vectors; "
+        "say it: train(..., latent=wgankit.Normal(64))"
+    )
 
 
 def check_fake(real: Points, fake: Points) -> None:
@@ -325,7 +340,7 @@ def train(
     data: Points,
     *,
     space: MetricSpace,
-    latent: Latent,
+    latent: Latent | None = None,
     penalty: Penalty | None = None,
     objective: Objective | None = None,
     steps: int | None = None,
@@ -353,7 +368,8 @@ def train(
         critic: batch of points -> scores `(B,)`; each score depends on its own point only.
         data: the real points, as one batch; it is moved to the device whole.
         space: the metric space of the points.
-        latent: the law of the generator's input, such as `Normal(64)`.
+        latent: the law of the generator's input, such as `Normal(64)`; by default normal vectors
+            as long as the generator's first linear layer wants them.
         penalty: what keeps the critic 1-Lipschitz; `Penalty()` by default.
         objective: `Wasserstein()` by default.
         steps: where to end (counted from the very beginning, also after a resume); None goes on
@@ -391,7 +407,7 @@ def train(
         critic,
         on_leaves(torch.Tensor.contiguous, data),
         space=space,
-        latent=latent,
+        latent=latent or latent_of(generator),
         penalty=penalty or Penalty(),
         objective=objective or Wasserstein(),
         steps=steps,

@@ -273,10 +273,10 @@ def _signals() -> Iterator[None]:
 
 def _finish(recipe: Any) -> None:
     """Judge fresh samples of a trained recipe, and say where everything lies."""
-    metrics = recipe.evaluate(1_000, seed=2)
-    folder = recipe.folder
+    folder, count = recipe.folder, recipe.config["settings"]["evaluate_on"]
+    metrics = recipe.evaluate(count, seed=2)
     samples = recipe.sample(24, seed=2)
-    typer.echo(f"\n1,000 fresh samples of the best generator in {folder.path}:")
+    typer.echo(f"\n{count:,} fresh samples of the best generator in {folder.path}:")
     typer.echo(str(metrics))
     picture = recipe.domain.picture(samples)
     if picture:

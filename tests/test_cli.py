@@ -127,7 +127,7 @@ def test_help_and_plugins_import_nothing_heavy():
             "from wgankit.cli import main\n"
             "try: main()\n"
             "except SystemExit: pass\n"
-            "heavy = {{'torch', 'rdkit', 'networkx', 'matplotlib'}} & sys.modules.keys()\n"
+            "heavy = {'torch', 'rdkit', 'networkx', 'matplotlib'} & sys.modules.keys()\n"
             "print('HEAVY', sorted(heavy))"
         )
         done = subprocess.run(

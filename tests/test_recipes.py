@@ -279,6 +279,41 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_state(clouds, tmp_path, mo
     assert wgankit.load(tmp_path / "run").sample(2)
 
 
+def test_a_state_that_diverged_never_replaces_a_good_one(clouds, tmp_path, monkeypatch):
+    """Networks turn to NaN after step 10; every save is due at once; the saved state is finite."""
+    from wgankit import session
+    from wgankit.training import Training
+
+    step_of = Training.__next__
+
+    def spoil(self):
+        done = step_of(self)
+        if done.index == 10:
+            for parameter in [*self.generator.parameters(), *self.critic.parameters()]:
+                parameter.data.fill_(float("nan"))
+        return done
+
+    monkeypatch.setattr(Training, "__next__", spoil)
+    monkeypatch.setattr(session, "SAVE_EVERY", 0.0)
+    with pytest.raises(RunError, match="diverged"):
+        wgankit.recipe("clouds").fit("square", out=tmp_path / "run", device="cpu", progress=False)
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["training"]
+    assert 0 < state["index"] <= 10
+    assert all(value.isfinite().all() for value in state["critic"].values())
+
+
+def test_a_full_disk_is_one_clear_error_and_keeps_the_last_state(fitted, monkeypatch):
+    before = fitted.folder.last.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(RunError, match=r"cannot write .*last.pt: No space left on device"):
+        wgankit.state.save({}, fitted.folder.last)
+    assert fitted.folder.last.read_bytes() == before
+
+
 def test_a_line_cut_short_by_a_kill_is_left_out(fitted):
     with fitted.folder.metrics.open("a") as file:
         file.write('{"step": 44, "ga')

@@ -199,7 +199,7 @@ def data_list(
             "recipe": datasets[name].recipe,
             "size": datasets[name].size,
             "licence": datasets[name].licence,
-            "download": datasets[name].download,
+            "bundled": not datasets[name].fetch,
             "summary": datasets[name].summary,
         }
         for name in sorted(datasets)
@@ -225,17 +225,18 @@ def data_get(
     ] = None,
 ) -> None:
     """Fetch a data set that is not bundled, check it, and say where it lies."""
-    import importlib
+    from dataclasses import replace
 
-    from wgankit.plugins import registry
+    from wgankit.plugins import import_factory, registry
 
     datasets = registry().datasets
     spec = datasets[name]
-    if not spec.download:
+    if not spec.fetch:
         typer.echo(f"{spec.name} needs no fetching: wgankit train {spec.recipe} --data {spec.name}")
         return
-    module = importlib.import_module(spec.factory.split(":")[0])
-    where = module.get(spec.name, cache=cache, say=lambda line: typer.echo(line, err=True))
+    fetcher = replace(spec, factory=spec.fetch)
+    fetch = import_factory(fetcher, datasets.full_name(name), datasets.provider(name))
+    where = fetch(cache=cache, say=lambda line: typer.echo(line, err=True))
     typer.echo(f"{spec.name} is in {where}")
 
 

@@ -123,14 +123,24 @@ class DatasetSpec(Spec):
         recipe: name of the recipe that its objects suit.
         size: how many objects it holds.
         licence: the licence of the data, as an SPDX identifier where there is one.
-        download: whether the first use fetches it from a network.
+        fetch: where the data is not bundled, the import string of a function
+            (cache, say) -> Path that fetches it once: `wgankit data get NAME`.  `cache` is a
+            folder or None, `say` is called with lines about the progress.
     """
 
     recipe: str
     size: int
     licence: str
-    download: bool = False
+    fetch: str = ""
     noun: ClassVar[str] = "dataset"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fetch and not _FACTORY.fullmatch(self.fetch):
+            raise SettingError(
+                f"DatasetSpec {self.name!r}: fetch is an import string such as "
+                f"'my_package.data:get'; got {self.fetch!r}"
+            )
 
 
 @final

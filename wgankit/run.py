@@ -85,8 +85,11 @@ class RunFolder:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one reading to the metrics."""
-        with self.metrics.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with self.metrics.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.metrics}: {error.strerror or error}") from error
 
     def history(self) -> list[dict[str, Any]]:
         """Return all readings; a line that a kill cut short is left out."""

@@ -103,8 +103,10 @@ class Session:
             elif row:
                 self._keep(row)
             if self.told_to_stop:
-                self._stop()
-            if time.monotonic() - self.saved_at > SAVE_EVERY:
+                self._stop(step)
+            # Only after a reading, which has found the figures finite: a state that diverged must
+            # not take the place of a good one.
+            if row and time.monotonic() - self.saved_at > SAVE_EVERY:
                 self._save()
                 self._report("running")
         self._save()
@@ -248,7 +250,8 @@ class Session:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _stop(self) -> None:
+    def _stop(self, step: Step) -> None:
+        self._read(step)
         self._save()
         self._report("stopped")
         self.teller.stop()

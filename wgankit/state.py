@@ -16,11 +16,22 @@ from wgankit.errors import RunError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `path` only when all of it is on disk."""
+    """Open a file that takes the place of `path` only when all of it is on disk.
+
+    Raises:
+        RunError: if it cannot be written (no such folder, no rights, a full disk); what was there
+            before is still there.
+    """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with _replacing(path) as file:
+            yield file
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             yield cast(BinaryIO, file)

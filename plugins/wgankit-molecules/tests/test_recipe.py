@@ -5,11 +5,12 @@ import gzip
 import networkx as nx
 import pytest
 import torch
-import wgankit
 from rdkit import Chem
 from typer.testing import CliRunner
-from wgankit import DataError, cli
 from wgankit_molecules.data import qm9_10k
+
+import wgankit
+from wgankit import DataError, cli
 
 QUICK = {
     "steps": 3,
@@ -65,7 +66,9 @@ def test_held_out_and_training_molecules_are_the_data(trained, smiles):
 def test_files_of_every_kind_train(tmp_path, smiles):
     text = "\n".join(smiles)
     (tmp_path / "a.smi").write_text(text)
-    (tmp_path / "b.csv").write_text("id,smiles\n" + "\n".join(f"{i},{s}" for i, s in enumerate(smiles)))
+    (tmp_path / "b.csv").write_text(
+        "id,smiles\n" + "\n".join(f"{i},{s}" for i, s in enumerate(smiles))
+    )
     with gzip.open(tmp_path / "c.smi.gz", "wt") as file:
         file.write(text)
     with Chem.SDWriter(str(tmp_path / "d.sdf")) as writer:
@@ -90,7 +93,8 @@ def test_bad_files_are_one_clear_error_and_leave_nothing(tmp_path, name):
     text, words = BAD[name]
     (tmp_path / name).write_text(text)
     done = CliRunner().invoke(
-        cli.app, ["train", "molecules", "--data", str(tmp_path / name), "--out", str(tmp_path / "r")]
+        cli.app,
+        ["train", "molecules", "--data", str(tmp_path / name), "--out", str(tmp_path / "r")],
     )
     assert isinstance(done.exception, DataError), done.output
     assert words in str(done.exception)

@@ -63,7 +63,7 @@ def wgankit_datasets() -> Iterable[wgankit.DatasetSpec]:
         recipe="molecules",
         size=130_831,
         licence=licence,
-        download=True,
+        fetch="wgankit_molecules.data:get_qm9",
     )
     yield wgankit.DatasetSpec(
         name="moses",
@@ -72,5 +72,5 @@ def wgankit_datasets() -> Iterable[wgankit.DatasetSpec]:
         recipe="molecules",
         size=1_584_663,
         licence=licence,
-        download=True,
+        fetch="wgankit_molecules.data:get_moses",
     )

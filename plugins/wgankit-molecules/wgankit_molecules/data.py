@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -171,6 +172,13 @@ def get(
         raise DataError(f"cannot put {name} into {folder}: {error}; nothing was kept") from error
     say(f"{name} is in {folder}; please cite {source.paper}")
     return folder
+
+
+get_qm9 = partial(get, "qm9")
+"""What `wgankit data get qm9` calls."""
+
+get_moses = partial(get, "moses")
+"""What `wgankit data get moses` calls."""
 
 
 def _complete(folder: Path, source: Source) -> bool:

@@ -176,6 +176,9 @@ class GraphGenerator(nn.Module):
         super().__init__()
         self.enter = multilayer(per_node + per_graph + 1, width, width)
         self.slots = nn.Embedding(size, width)
+        # Codes no louder than the latents: with louder ones all samples begin alike, and the
+        # generator spends its first thousand steps learning to differ.
+        nn.init.normal_(self.slots.weight, std=0.2)
         self.layers = nn.ModuleList(Attention(width, heads) for _ in range(layers))
         self.leave = nn.LayerNorm(width)
         self.node_head = multilayer(width, width, node_labels - 1)

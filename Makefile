@@ -19,7 +19,7 @@ $(VENV)/.ready: pyproject.toml plugins/wgankit-graphs/pyproject.toml plugins/wga
 	touch $@
 
 demo: setup
-	$(BIN)/wgankit train molecules --data qm9-10k --out runs/demo --resume-if-present
+	$(BIN)/wgankit train molecules --data qm9-10k --out runs/demo --go-on
 
 test: setup
 	$(BIN)/python -m pytest

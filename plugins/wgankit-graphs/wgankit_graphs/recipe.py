@@ -74,7 +74,7 @@ MODEL: dict[str, Any] = {
     "per_node": 16,
     "per_graph": 32,
     "labels": "soft",
-    "blur": 0.4,
+    "blur": 0.2,
     "node_weight": 1.0,
     "edge_weight": 1.0,
     "p": 2.0,
@@ -88,9 +88,12 @@ class LabelledGraphsDomain(Domain):
 
     objects: ClassVar[str] = "graphs"
     defaults: ClassVar[Mapping[str, Any]] = {
+        "steps": 5_000,
         "batch": 32,
-        "n_critic": 1,
-        "rate": 5e-4,
+        "n_critic": 2,
+        "rate": 2e-4,
+        "critic_rate": 1e-3,
+        "ema": 0.995,
         "evaluate_on": 128,
         "held_out": 0.2,
         "model": MODEL,

@@ -22,10 +22,12 @@ class Molecules(Domain):
 
     objects: ClassVar[str] = "molecules"
     defaults: ClassVar[Mapping[str, Any]] = {
-        "steps": 10_000,
+        "steps": 8_000,
         "batch": 64,
-        "n_critic": 1,
-        "rate": 1e-3,
+        "n_critic": 2,
+        "rate": 2e-4,
+        "critic_rate": 1e-3,
+        "ema": 0.995,
         "best": ["valid_unique", "highest"],
         "model": MODEL,
     }

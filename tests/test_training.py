@@ -78,6 +78,21 @@ def test_caller_keeps_its_own_random_numbers():
     assert torch.equal(torch.cat([first, torch.rand(1)]), wanted)
 
 
+def test_every_step_draws_anew():
+    """The stream goes on from step to step: no latent vector comes twice."""
+    drawn = []
+
+    class Watched(wgankit.Latent):
+        def sample(self, count, device):
+            points = torch.randn(count, 3, device=device)
+            drawn.append(points)
+            return points
+
+    rows(make(latent=Watched()), 4)
+    vectors = torch.cat(drawn)
+    assert len(vectors.unique(dim=0)) == len(vectors)
+
+
 def test_seed_decides_the_run():
     assert rows(make(seed=1), 3) == rows(make(seed=1), 3)
     assert rows(make(seed=1), 3) != rows(make(seed=2), 3)

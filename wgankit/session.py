@@ -221,11 +221,14 @@ class Session:
         if len(seen) < 2:
             return []
         first, last, floor = seen[0]["exact_w1"], seen[-1]["exact_w1"], seen[-1]["exact_w1_floor"]
-        return [
-            f"exact W1 to held-out {self.recipe.domain.objects}: {first:.2f} at step "
-            f"{seen[0]['step']:,}, {last:.2f} at step {seen[-1]['step']:,}; two real samples of "
-            f"that size are {floor:.2f} apart"
-        ]
+        line = (
+            f"exact W1 to held-out {self.recipe.domain.objects}: {first:.3f} at step "
+            f"{seen[0]['step']:,}, {last:.3f} at step {seen[-1]['step']:,}; two real samples of "
+            f"that size are {floor:.3f} apart"
+        )
+        if first > last > floor:
+            line += f", so the excess fell by a factor of {(first - floor) / (last - floor):.3g}"
+        return [line]
 
     # ---- stopping -------------------------------------------------------------------------------
 

@@ -9,11 +9,11 @@ import networkx as nx
 import numpy as np
 import pytest
 from scipy.stats import chisquare, ks_2samp
+
+from wgankit.errors import DataError, SettingError
 from wgankit_graphs.datasets import MADE, community, ego, lobster, planar, sbm, tree
 from wgankit_graphs.metrics import is_lobster, is_planar_graph, is_tree
 from wgankit_graphs.pictures import draw_graphs
-
-from wgankit.errors import DataError, SettingError
 
 
 def edge_sets(graphs):

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 from torch_geometric.utils import is_undirected
+
+from wgankit.errors import DataError, ShapeError
 from wgankit_graphs import encoding
 from wgankit_graphs.encoding import (
     GraphLabels,
@@ -18,8 +20,6 @@ from wgankit_graphs.encoding import (
     from_data,
     to_data,
 )
-
-from wgankit.errors import DataError, ShapeError
 
 LABELS = st.sampled_from(["C", "N", 1, 2.5, False, None])
 NUMBERS = st.integers(0, 4)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wgankit_graphs.files import read_graphs, write_graphs
 
 from wgankit.errors import DataError
+from wgankit_graphs.files import read_graphs, write_graphs
 
 
 @st.composite

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wgankit_graphs import Graphs, LabelledGraphs, canonical_order, one_hot
-from wgankit_graphs.labelled import Blur, harden, renumber
 
 from wgankit import exact
 from wgankit.errors import SettingError, ShapeError
 from wgankit.testing import check_metric_space, check_penalty_laws, check_smooth_space
+from wgankit_graphs import Graphs, LabelledGraphs, canonical_order, one_hot
+from wgankit_graphs.labelled import Blur, harden, renumber
 
 
 def random_labels(count: int, size: int, node_labels: int = 3, edge_labels: int = 3):

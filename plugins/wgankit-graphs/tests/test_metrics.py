@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from wgankit.errors import DataError, SettingError
 from wgankit_graphs import metrics
 from wgankit_graphs.datasets import lobster, planar, sbm, tree
 from wgankit_graphs.encoding import to_data
@@ -30,8 +32,6 @@ from wgankit_graphs.metrics import (
     vun,
 )
 from wgankit_graphs.orbits import orbit_counts
-
-from wgankit.errors import DataError, SettingError
 
 MMDS = (degree_mmd, clustering_mmd, orbit_mmd, spectrum_mmd)
 

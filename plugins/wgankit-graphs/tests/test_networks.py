@@ -3,12 +3,12 @@
 import networkx as nx
 import pytest
 import torch
-from wgankit_graphs import GraphCritic, GraphGenerator, GraphLatent, LabelledGraphs, one_hot
-from wgankit_graphs.labelled import harden, renumber
-from wgankit_graphs.networks import straight_through, walks
 
 from wgankit.errors import SettingError
 from wgankit.testing import check_critic, check_generator
+from wgankit_graphs import GraphCritic, GraphGenerator, GraphLatent, LabelledGraphs, one_hot
+from wgankit_graphs.labelled import harden, renumber
+from wgankit_graphs.networks import straight_through, walks
 
 SIZES = [0, 0, 1, 2, 3, 4]
 

@@ -5,6 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from wgankit import DataError, Penalty, Perceptron, exact, fit_critic, one_sided, train, two_sided
+from wgankit.errors import ShapeError
+from wgankit.latent import Normal
+from wgankit.testing import check_metric_space, check_penalty_laws
 from wgankit_graphs import (
     GraphNodes,
     NodeGenerator,
@@ -15,11 +20,6 @@ from wgankit_graphs import (
     from_networkx,
     from_pyg,
 )
-
-from wgankit import DataError, Penalty, Perceptron, exact, fit_critic, one_sided, train, two_sided
-from wgankit.errors import ShapeError
-from wgankit.latent import Normal
-from wgankit.testing import check_metric_space, check_penalty_laws
 
 
 def random_graph(seed: int, nodes: int = 50, edges: int = 100) -> nx.Graph:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wgankit_graphs.orbits import ORBITS, orbit_counts
 
 from wgankit.errors import DataError
+from wgankit_graphs.orbits import ORBITS, orbit_counts
 
 GRAPHLETS = [
     # (graph, orbit of each of its nodes), drawn from the definition of the 15 orbits

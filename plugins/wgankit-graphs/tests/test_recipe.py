@@ -2,6 +2,7 @@
 
 import networkx as nx
 import pytest
+
 import wgankit
 from wgankit import DataError, SettingError
 from wgankit.testing import check_plugin

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem, RDConfig
 from rdkit.rdBase import BlockLogs
+
+from wgankit.errors import DataError, ShapeError
 from wgankit_graphs.encoding import GraphLabels
 from wgankit_molecules import chemistry
 from wgankit_molecules.chemistry import decode_molecules, encode_molecules, round_trip
 from wgankit_molecules.data import qm9_10k
-
-from wgankit.errors import DataError, ShapeError
 
 VALENCE = {"C": 4, "N": 3, "O": 2, "F": 1}
 ORGANIC = {"nodes": list(VALENCE), "edges": ["single", "double", "triple"], "size": 7}

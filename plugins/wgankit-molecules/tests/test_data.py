@@ -5,9 +5,9 @@ from zipfile import ZipFile
 
 import pytest
 from rdkit import Chem
-from wgankit_molecules import data
 
 from wgankit.errors import DataError
+from wgankit_molecules import data
 
 
 def pack_wheel(path, text="name,SMILES\na,CCO\nb,c1ccccc1\n"):

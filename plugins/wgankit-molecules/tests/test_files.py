@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 from rdkit import Chem, RDConfig
-from wgankit_molecules.data import qm9_10k
-from wgankit_molecules.files import read_molecules, write_molecules
 
 from wgankit.errors import DataError
+from wgankit_molecules.data import qm9_10k
+from wgankit_molecules.files import read_molecules, write_molecules
 
 SMILES = qm9_10k()[:40]
 

@@ -5,11 +5,11 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from scipy.linalg import sqrtm
+
+from wgankit.errors import DataError, MissingPackageError, SettingError
 from wgankit_molecules import fcd, metrics
 from wgankit_molecules.data import qm9_10k
 from wgankit_molecules.pictures import draw_molecules
-
-from wgankit.errors import DataError, MissingPackageError, SettingError
 
 SMILES = qm9_10k()
 BROKEN = ["C1CC", "C(C)(C)(C)(C)C", "", "[not-a-molecule]"]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from rdkit import Chem
 from typer.testing import CliRunner
-from wgankit_molecules.data import qm9_10k
 
 import wgankit
 from wgankit import DataError, cli
+from wgankit_molecules.data import qm9_10k
 
 QUICK = {
     "steps": 3,

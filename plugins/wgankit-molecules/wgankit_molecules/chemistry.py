@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 from torch import Tensor
-from wgankit_graphs.encoding import LARGEST_LABEL, GraphLabels
 
 from wgankit.domain import Encoded, Vocabulary
 from wgankit.errors import DataError, ShapeError
+from wgankit_graphs.encoding import LARGEST_LABEL, GraphLabels
 
 Labels: TypeAlias = NDArray[np.integer[Any]]
 

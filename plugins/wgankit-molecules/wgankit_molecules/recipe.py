@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from wgankit_graphs.labelled import canonical_order
-from wgankit_graphs.recipe import MODEL, build_model
-
 from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
 from wgankit.space import Points, leaves
+from wgankit_graphs.labelled import canonical_order
+from wgankit_graphs.recipe import MODEL, build_model
 
 LARGEST = 40
 """Heavy atoms of the largest molecule that the recipe takes unless told otherwise."""

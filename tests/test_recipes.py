@@ -157,6 +157,22 @@ def test_a_killed_run_goes_on_as_if_never_stopped(clouds, tmp_path):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_readings_later_than_the_saved_state_are_done_again(clouds, tmp_path, monkeypatch, fitted):
+    """A kill between a reading and the next save leaves readings that the resumed run repeats."""
+    with monkeypatch.context() as patch:
+        stop_at(patch, 27)
+        with pytest.raises(Stopped):
+            wgankit.recipe("clouds").fit(
+                "square", out=tmp_path / "broken", device="cpu", progress=False
+            )
+    folder = RunFolder(tmp_path / "broken")
+    for row in fitted.folder.history():
+        if 27 < row["step"] <= 36:
+            folder.append(row)
+    wgankit.load(folder.path).fit(device="cpu", progress=False)
+    assert readings(folder.path) == readings(tmp_path / "run")
+
+
 def test_more_steps_go_on_from_the_end(fitted, tmp_path):
     again = wgankit.load(tmp_path / "run").fit(steps=60, device="cpu", progress=False)
     assert readings(tmp_path / "run")[-1]["step"] == 60

@@ -131,6 +131,13 @@ def test_safe_norm_is_exact_and_has_no_nan_gradient(dtype, size):
     assert second is None or torch.isfinite(second).all()
 
 
+def test_safe_norm_does_not_pass_nan_or_infinity_for_zero():
+    norms = safe_norm(torch.tensor([[math.nan, 1.0], [math.inf, 1.0], [0.0, 0.0]]))
+    assert norms[0].isnan()
+    assert norms[1].item() == math.inf
+    assert norms[2].item() == 0.0
+
+
 def test_pairwise_agrees_with_torch():
     torch.manual_seed(0)
     x, y = torch.randn(7, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)

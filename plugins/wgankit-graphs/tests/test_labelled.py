@@ -60,6 +60,20 @@ def test_distance_counts_edits(seed, node_weight, edge_weight):
     assert torch.allclose(squares.distance(one_hot(x, 3, 3), one_hot(y, 3, 3)), wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("p", "wanted"), [(1.0, 8.0), (2.0, (8.0**2 + 2.0**2) ** 0.5)])
+def test_slope_of_a_pair_is_that_of_moving_both_its_entries(p, wanted):
+    """f = 3 e_01 + 5 e_10 + 2 n_2 for one label each: an edit of the pair changes f by 8, of the
+    node by 2; p = 1 takes the larger, p = 2 the root of the sum of squares."""
+    points = one_hot((torch.ones(2, 3, dtype=torch.long), torch.zeros(2, 3, 3).long()), 3, 3)
+
+    def critic(graphs):
+        nodes, edges = graphs
+        return 3 * edges[:, 0, 1, 1] + 5 * edges[:, 1, 0, 1] + 2 * nodes[:, 2, 2]
+
+    slope = LabelledGraphs(p=p).slope(critic, points, points, torch.zeros(2))
+    assert slope.tolist() == pytest.approx([wanted, wanted])
+
+
 def test_padding_changes_no_distance():
     torch.manual_seed(0)
     space = LabelledGraphs()

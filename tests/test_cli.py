@@ -96,6 +96,12 @@ def test_plugins_and_data_are_listed(clouds):
     assert "needs no fetching" in call("data", "get", "square").stdout
 
 
+def test_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert call("--version").stdout.strip() == f"wgankit {version('wgankit')}"
+
+
 def run_main(*words, **environment):
     return subprocess.run(
         [sys.executable, "-m", "wgankit.cli", *map(str, words)],

@@ -31,19 +31,23 @@ app.add_typer(data_app, name="data", no_args_is_help=True)
 USAGE, FAILURE = 2, 1
 
 
-@app.callback()
-def _options(
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
-) -> None:
-    os.environ["WGANKIT_DEBUG"] = "1" if debug else os.environ.get("WGANKIT_DEBUG", "")
-
-
 def _version(asked: bool) -> None:
     if asked:
         from wgankit import __version__
 
         typer.echo(f"wgankit {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    os.environ["WGANKIT_DEBUG"] = "1" if debug else os.environ.get("WGANKIT_DEBUG", "")
 
 
 @app.command()

@@ -173,6 +173,14 @@ def test_readings_later_than_the_saved_state_are_done_again(clouds, tmp_path, mo
     assert readings(folder.path) == readings(tmp_path / "run")
 
 
+def test_a_run_killed_before_its_first_save_begins_again(fitted):
+    whole = readings(fitted.folder.path)
+    for path in (fitted.folder.last, fitted.folder.best):
+        path.unlink()
+    wgankit.load(fitted.folder.path).fit(device="cpu", progress=False)
+    assert readings(fitted.folder.path) == whole
+
+
 def test_more_steps_go_on_from_the_end(fitted, tmp_path):
     again = wgankit.load(tmp_path / "run").fit(steps=60, device="cpu", progress=False)
     assert readings(tmp_path / "run")[-1]["step"] == 60

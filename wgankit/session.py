@@ -63,6 +63,9 @@ class Session:
         self.evaluate_every = int(every)
         if self.folder.last.is_file():
             self._restore()
+        else:
+            # A kill before the first save may have left a reading behind.
+            self.folder.forget_after(-1)
 
     # ---- the loop -------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ class Objective(ABC):
         """Return the critic's loss from its scores `(B,)` of real and generated points."""
 
     @abstractmethod
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the generator's loss from the critic's scores `(B,)`."""
+    def generator(self, fake: Tensor) -> Tensor:
+        """Return the generator's loss from the critic's scores `(B,)` of generated points."""
 
 
 @final
@@ -31,6 +31,6 @@ class Wasserstein(Objective):
         """Return E f(fake) - E f(real)."""
         return fake.mean() - real.mean()
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return E f(real) - E f(fake), of which only the second depends on the generator."""
-        return real.mean() - fake.mean()
+    def generator(self, fake: Tensor) -> Tensor:
+        """Return -E f(fake), the part of the gap that depends on the generator."""
+        return -fake.mean()

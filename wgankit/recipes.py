@@ -339,6 +339,8 @@ class Recipe:
         """Return the run's training at its beginning, for loops of one's own."""
         self._require_run()
         model, settings = self._built(), self.config["settings"]
+        # Sampling leaves the generator in evaluation mode, where it may return other points.
+        model.generator.train()
         rates = (settings["rate"], settings["critic_rate"] or settings["rate"])
         return train(
             model.generator,

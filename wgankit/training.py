@@ -136,7 +136,7 @@ class Training(Iterator[Step]):
         with states.seeded(seed, self.device):
             self.batches = Batches(to_device(data, self.device), batch)
             self.scale = torch.full((), float("nan"), device=self.device)
-            self._check(generator, critic)
+            self._check()
             self.rng = states.read_rng(self.device)
 
     # ---- iterating ----------------------------------------------------------------------------
@@ -181,7 +181,7 @@ class Training(Iterator[Step]):
         latents = self.latent.sample(self.batch, self.device)
         self.critic.requires_grad_(False)
         at_fake = self.critic(self._disturb(self.generator(latents)))
-        loss = self.objective.generator(torch.zeros_like(at_fake), at_fake)
+        loss = self.objective.generator(at_fake)
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.critic.requires_grad_(True)
@@ -288,7 +288,7 @@ class Training(Iterator[Step]):
                 group["lr"] = rate * factor
 
     @torch.no_grad()
-    def _check(self, generator: nn.Module, critic: nn.Module) -> None:
+    def _check(self) -> None:
         """Run everything once on two points: misfits are named before hours of training."""
         stored = pick(self.batches.points, slice(0, 2))
         real = self.prepare(stored) if self.prepare else stored

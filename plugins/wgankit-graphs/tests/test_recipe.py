@@ -2,6 +2,7 @@
 
 import networkx as nx
 import pytest
+import torch
 
 import wgankit
 from wgankit import DataError, SettingError
@@ -46,6 +47,22 @@ def test_networkx_graphs_in_networkx_graphs_out(tmp_path):
     for one, two in zip(drawn, again):
         assert nx.utils.graphs_equal(one, two)
     assert recipe.evaluate(drawn)["mean_nodes"] == pytest.approx(sum(map(len, drawn)) / 12)
+
+
+def test_sampling_between_two_sittings_changes_nothing(tmp_path):
+    """A generator that returns hard labels in evaluation mode must not go on training in it."""
+    settings = {**QUICK, "schedule": "constant"}
+    recipe = wgankit.recipe("graphs").fit(labelled_cycles(), out=tmp_path / "a", **settings)
+    recipe.sample(5)
+    recipe.fit(steps=6, device="cpu", progress=False)
+    whole = wgankit.recipe("graphs").fit(
+        labelled_cycles(), out=tmp_path / "b", **{**settings, "steps": 6}
+    )
+    one, two = (
+        torch.load(each.folder.last, weights_only=True)["training"]["generator"]
+        for each in (recipe, whole)
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_data_objects_train_like_networkx_graphs(tmp_path):

@@ -28,7 +28,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Data sets: what there is, and fetching what is not bundled.")
 app.add_typer(data_app, name="data", no_args_is_help=True)
 
-USAGE, FAILURE = 2, 1
+FAILURE = 1
 
 
 def _version(asked: bool) -> None:

@@ -12,6 +12,7 @@ from wgankit.estimates import Estimate, figures
 from wgankit.penalty import Penalty, check_penalty
 from wgankit.space import MetricSpace, Points, batch_size, check_points, join, leaves, pick
 from wgankit.state import seeded
+from wgankit.weight import RunningWeight
 
 
 def fit_critic(
@@ -58,7 +59,7 @@ def fit_critic(
     optimizer = torch.optim.Adam(critic.parameters(), lr=rate, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     both = join(real, fake)
-    scale: Tensor | None = None
+    running = RunningWeight(space, penalty, leaves(real)[0].device)
 
     def draw(count: int) -> tuple[Points, Points]:
         chosen = torch.multinomial(mass_real, count, replacement=True)
@@ -74,7 +75,7 @@ def fit_critic(
     with seeded(seed, leaves(real)[0].device):
         for step in range(steps):
             x, y = draw(pairs)
-            weight, scale = _weight(space, penalty, x, y, scale)
+            weight = running.now(x, y)
             found, slopes = gap(), penalty.slopes(space, critic, x, y)
             optimizer.zero_grad(set_to_none=True)
             (weight * penalty.shape(slopes).mean() - found).backward()  # type: ignore[no-untyped-call]
@@ -83,7 +84,7 @@ def fit_critic(
             report = figures(found, slopes, penalty, weight)
             # The weight settles in the first half and then stays, so that the optimum does.
             if step < steps // 2:
-                scale = torch.lerp(scale, report.w1.clamp_min(0), 0.02)
+                running.follow(report)
             if watch:
                 watch(step + 1, report)
         with torch.no_grad():
@@ -99,13 +100,3 @@ def _masses(points: Points, weights: Tensor | None) -> Tensor:
     if weights.shape != (count,) or not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
         raise DataError(f"{count} points need {count} weights >= 0 that are not all 0")
     return (weights / weights.sum()).to(like.device, torch.float32)
-
-
-@torch.no_grad()
-def _weight(
-    space: MetricSpace, penalty: Penalty, x: Points, y: Points, scale: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    reach = space.distance(x, y).mean()
-    scale = reach if scale is None else scale
-    weight = penalty.weight * torch.maximum(scale, reach * 0.01)
-    return weight if penalty.relative else torch.full_like(reach, penalty.weight), scale

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -152,11 +152,10 @@ class Domain(ABC):
         return points
 
 
-def describe_skips(skipped: Mapping[str, int], objects: Iterable[Any] | int, noun: str) -> str:
+def describe_skips(skipped: Mapping[str, int], kept: int, noun: str) -> str:
     """Return one line that says how many objects were left out, and why; empty if none were."""
-    total = objects if isinstance(objects, int) else len(list(objects))
     left_out = sum(skipped.values())
     if not left_out:
         return ""
     reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
-    return f"{left_out} of {total + left_out} {noun} left out: {reasons}"
+    return f"{left_out} of {kept + left_out} {noun} left out: {reasons}"

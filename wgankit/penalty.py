@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from wgankit.errors import SettingError
-from wgankit.space import Critic, MetricSpace, Points, SmoothSpace, leaves
+from wgankit.space import Critic, MetricSpace, Points, leaves
 
 Where: TypeAlias = Callable[[Points, Points], tuple[Points, Points, Tensor]]
 
@@ -160,7 +160,7 @@ def check_penalty(space: MetricSpace, penalty: Penalty) -> None:
             "take slopes between points with Penalty(where=wgankit.between), or give the space "
             "a `segment` that returns a neighbour where x = y"
         )
-    if penalty.weight == 0 and isinstance(space, SmoothSpace | MetricSpace):
+    if penalty.weight == 0:
         raise SettingError(
             "a penalty of weight 0 leaves the critic without any constraint, and its gap would "
             "measure nothing; give a weight > 0, such as Penalty(weight=10)"

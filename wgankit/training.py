@@ -35,6 +35,7 @@ from wgankit.space import (
     pick,
     to_device,
 )
+from wgankit.weight import RunningWeight
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -135,7 +136,7 @@ class Training(Iterator[Step]):
         self.index = 0
         with states.seeded(seed, self.device):
             self.batches = Batches(to_device(data, self.device), batch)
-            self.scale = torch.full((), float("nan"), device=self.device)
+            self.weight = RunningWeight(space, penalty, self.device)
             self._check()
             self.rng = states.read_rng(self.device)
 
@@ -167,14 +168,14 @@ class Training(Iterator[Step]):
         # through a joint pass would run over all three batches.
         at_real, at_fake = self.critic(join(real, fake)).chunk(2)
         slopes = self.penalty.slopes(self.space, self.critic, real, fake)
-        weight = self._weight(real, fake)
+        weight = self.weight.now(real, fake)
         loss = self.objective.critic(at_real, at_fake)
         loss = loss + weight * self.penalty.shape(slopes).mean()
         self.critic_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.critic_optimizer.step()
         report = figures(at_real.mean() - at_fake.mean(), slopes, self.penalty, weight)
-        self._follow(report)
+        self.weight.follow(report)
         return report
 
     def _improve_generator(self) -> Tensor:
@@ -206,23 +207,6 @@ class Training(Iterator[Step]):
     def _disturb(self, points: Points) -> Points:
         return self.noise(points) if self.noise else points
 
-    # ---- the weight of the penalty --------------------------------------------------------------
-
-    def _weight(self, real: Points, fake: Points) -> Tensor:
-        if not self.penalty.relative:
-            return torch.full_like(self.scale, self.penalty.weight)
-        with torch.no_grad():
-            # An independent pairing is a transport, so its mean cost is at least W1.
-            reach = self.space.distance(real, fake).mean()
-            self.scale = torch.where(self.scale.isnan(), reach, self.scale)
-            self.scale = torch.minimum(self.scale, reach)
-            return self.penalty.weight * torch.maximum(self.scale, reach * 0.01)
-
-    @torch.no_grad()
-    def _follow(self, report: Estimate) -> None:
-        if self.penalty.relative:
-            self.scale = torch.lerp(self.scale, report.w1.clamp_min(0).to(self.scale.dtype), 0.02)
-
     # ---- state ----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
@@ -236,7 +220,7 @@ class Training(Iterator[Step]):
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "batches": self.batches.state_dict(),
-            "scale": self.scale,
+            "scale": self.weight.scale,
             "rng": self.rng,
         }
 
@@ -256,7 +240,7 @@ class Training(Iterator[Step]):
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.batches.load_state_dict(state["batches"])
         self.index = state["index"]
-        self.scale = state["scale"].to(self.device)
+        self.weight.scale = state["scale"].to(self.device)
         self.rng = state["rng"]
 
     def save(self, path: Path | str) -> None:

@@ -34,7 +34,7 @@ class GraphNodes(MetricSpace):
             fewer than two nodes, or the graph is not connected (then W1 between laws with
             different masses on the components is infinite; use `components` and one space each).
 
-    Memory grows with n^2: the tables of all distances and predecessors take 16 n^2 bytes.
+    Memory grows with n^2: the tables of all distances and predecessors take 12 n^2 bytes.
     """
 
     def __init__(self, count: int, edges: Tensor, weights: Tensor | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import singledispatch
 from typing import TypeAlias, cast
 
 import torch
@@ -161,6 +162,7 @@ def straight(x: Points, y: Points, t: Tensor) -> Points:
     return on_leaves(lambda a, b: torch.lerp(a, b, spread(t, a).to(a.dtype)), x, y)
 
 
+@singledispatch
 def pairwise(space: MetricSpace, x: Points, y: Points, block: int = 65_536) -> Tensor:
     """Return all distances `(n, m)` between two batches.
 
@@ -169,6 +171,9 @@ def pairwise(space: MetricSpace, x: Points, y: Points, block: int = 65_536) -> T
         x: n points.
         y: m points.
         block: how many pairs are compared at once, which bounds the memory.
+
+    It works by `space.distance` on all pairs.  A space for which the table comes cheaper registers
+    its own way: `@pairwise.register(MySpace)` over a function of the same arguments.
     """
     n, m = batch_size(x), batch_size(y)
     rows = max(1, block // max(m, 1))

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from torch import Tensor
 
 from wgankit.errors import SettingError
-from wgankit.space import Points, SmoothSpace, conjugate, leaves, safe_norm, straight
+from wgankit.space import (
+    MetricSpace,
+    Points,
+    SmoothSpace,
+    conjugate,
+    leaves,
+    pairwise,
+    safe_norm,
+    straight,
+)
 
 
 @final
@@ -48,3 +58,12 @@ class OneHot(SmoothSpace):
         """Return the q-norm over sites of (max - min of the gradient) / w, `(B,)`."""
         slopes = leaves(gradient)[0]
         return safe_norm((slopes.amax(-1) - slopes.amin(-1)) / self.weight, conjugate(self.p))
+
+
+@pairwise.register(OneHot)
+def _table(space: OneHot, x: Points, y: Points, block: int = 65_536) -> Tensor:
+    if space.p != 1:
+        table: Tensor = pairwise.dispatch(MetricSpace)(space, x, y, block)
+        return table
+    left, right = (leaves(points)[0].flatten(1) for points in (x, y))
+    return torch.cdist(left, right, 1.0) * (0.5 * space.weight)

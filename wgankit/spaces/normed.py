@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from torch import Tensor
 
 from wgankit.errors import SettingError
-from wgankit.space import Points, SmoothSpace, conjugate, leaves, on_leaves, safe_norm, straight
+from wgankit.space import (
+    Points,
+    SmoothSpace,
+    conjugate,
+    leaves,
+    on_leaves,
+    pairwise,
+    safe_norm,
+    straight,
+)
 
 
 @final
@@ -42,3 +52,11 @@ class Normed(SmoothSpace):
     def dual_norm(self, x: Points, gradient: Points) -> Tensor:
         """Return |gradient|_q / scale, `(B,)`."""
         return safe_norm(leaves(gradient)[0], conjugate(self.p)) / self.scale
+
+
+@pairwise.register(Normed)
+def _table(space: Normed, x: Points, y: Points, block: int = 65_536) -> Tensor:
+    # The way over matrix products is faster and loses half of the digits between close points.
+    left, right = (leaves(points)[0].flatten(1) for points in (x, y))
+    exactly = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(left, right, space.p, compute_mode=exactly) * space.scale

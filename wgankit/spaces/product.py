@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from wgankit.errors import SettingError, ShapeError
-from wgankit.space import Points, SmoothSpace, conjugate, leaves, rebuild, safe_norm
+from wgankit.space import (
+    Points,
+    SmoothSpace,
+    conjugate,
+    leaves,
+    pairwise,
+    rebuild,
+    safe_norm,
+)
 
 
 @final
@@ -68,3 +76,10 @@ class Product(SmoothSpace):
         factors = zip(self.spaces, self.weights, self._parts(x), self._parts(gradient), strict=True)
         slopes = [s.dual_norm(a, g) / w for s, w, a, g in factors]
         return safe_norm(torch.stack(slopes, 1), conjugate(self.p))
+
+
+@pairwise.register(Product)
+def _table(space: Product, x: Points, y: Points, block: int = 65_536) -> Tensor:
+    factors = zip(space.spaces, space.weights, space._parts(x), space._parts(y), strict=True)
+    tables = torch.stack([w * pairwise(s, a, b, block) for s, w, a, b in factors], -1)
+    return safe_norm(tables.flatten(0, 1), space.p).view(tables.shape[:2])

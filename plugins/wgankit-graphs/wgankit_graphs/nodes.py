@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wgankit.errors import DataError, ShapeError
-from wgankit.space import MetricSpace, Points, batch_size, leaves
+from wgankit.space import MetricSpace, Points, batch_size, leaves, pairwise
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -128,6 +128,12 @@ class GraphNodes(MetricSpace):
         lengths = self._table("lengths", ends).to(values.dtype)
         slopes: Tensor = (values[ends[:, 0]] - values[ends[:, 1]]).abs() / lengths
         return slopes.amax()
+
+
+@pairwise.register(GraphNodes)
+def _table(space: GraphNodes, x: Points, y: Points, block: int = 65_536) -> Tensor:
+    u, v = space._numbers(x), space._numbers(y)
+    return space._table("distances", u)[u][:, v]
 
 
 @final

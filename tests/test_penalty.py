@@ -19,7 +19,7 @@ from wgankit import (
     two_sided,
     zero_centred,
 )
-from wgankit.penalty import check_penalty, penalty_from
+from wgankit.penalty import check_constraint, penalty_from
 
 
 def quadratic(x: Tensor) -> Tensor:
@@ -92,8 +92,8 @@ def test_distance_alone_is_enough_for_a_penalty():
 
 def test_points_without_neighbours_have_no_slope_and_that_is_said():
     with pytest.raises(SettingError, match="no slope at a single point"):
-        check_penalty(_Steps(), Penalty(where=at_real))
-    check_penalty(Normed(), Penalty(where=at_real))
+        check_constraint(_Steps(), Penalty(where=at_real))
+    check_constraint(Normed(), Penalty(where=at_real))
 
 
 def test_coincident_points_give_no_nan():

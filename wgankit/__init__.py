@@ -63,12 +63,30 @@ _WHERE = {
     "ShapeError": "errors",
     "RunError": "errors",
     "MissingPackageError": "errors",
+    "Constraint": "constraint",
+    "Clipping": "constraint",
+    "ByConstruction": "constraint",
+    "Unconstrained": "constraint",
+    "at_both": "penalty",
+    "JensenShannon": "objective",
+    "Relativistic": "objective",
+    "MixtureLatent": "latent",
+    "MixtureGenerator": "networks",
+    "McShane": "mcshane",
+    "Audit": "audits",
+    "audit": "audits",
 }
 
 
 if TYPE_CHECKING:
     from wgankit import exact as exact
     from wgankit import testing as testing
+    from wgankit.audits import Audit as Audit
+    from wgankit.audits import audit as audit
+    from wgankit.constraint import ByConstruction as ByConstruction
+    from wgankit.constraint import Clipping as Clipping
+    from wgankit.constraint import Constraint as Constraint
+    from wgankit.constraint import Unconstrained as Unconstrained
     from wgankit.critic import fit_critic as fit_critic
     from wgankit.domain import Domain as Domain
     from wgankit.domain import Encoded as Encoded
@@ -92,12 +110,18 @@ if TYPE_CHECKING:
     from wgankit.hooks import SpaceSpec as SpaceSpec
     from wgankit.hooks import hookimpl as hookimpl
     from wgankit.latent import Latent as Latent
+    from wgankit.latent import MixtureLatent as MixtureLatent
     from wgankit.latent import Normal as Normal
     from wgankit.latent import Uniform as Uniform
+    from wgankit.mcshane import McShane as McShane
+    from wgankit.networks import MixtureGenerator as MixtureGenerator
     from wgankit.networks import Perceptron as Perceptron
+    from wgankit.objective import JensenShannon as JensenShannon
     from wgankit.objective import Objective as Objective
+    from wgankit.objective import Relativistic as Relativistic
     from wgankit.objective import Wasserstein as Wasserstein
     from wgankit.penalty import Penalty as Penalty
+    from wgankit.penalty import at_both as at_both
     from wgankit.penalty import at_fake as at_fake
     from wgankit.penalty import at_real as at_real
     from wgankit.penalty import between as between

@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from wgankit.constraint import Constraint
 from wgankit.penalty import Penalty
 from wgankit.space import Critic, MetricSpace, Points, batch_size, join
 
@@ -25,8 +26,9 @@ class Estimate:
             as the slopes that were looked at go.
         steepest: the largest slope seen.
         share_above_one: share of slopes above 1, in [0, 1].
-        residual: (D - 2 lambda E[(s-1)_+ s]) / D; 0 where the critic's output scale is optimal.
-            Believe `w1` while it is within 0.2 of 0.  It does not see underfitting.
+        residual: (D - lambda E[s phi'(s)]) / D for a penalty phi; 0 where the critic's output
+            scale is optimal.  Believe `w1` while it is within 0.2 of 0.  It does not see
+            underfitting.
         weight: lambda, in units of distance.
 
     Congestion (too big) is what `w1` removes from `gap`; underfitting (too small) cannot be seen
@@ -49,21 +51,30 @@ class Estimate:
         return dict(zip(names, values, strict=True))
 
 
-def figures(gap: Tensor, slopes: Tensor, penalty: Penalty, weight: Tensor) -> Estimate:
-    """Return the report of a critic from its gap D, slopes `(B,)`, penalty and lambda."""
+@torch.no_grad()
+def figures(
+    gap: Tensor, slopes: Tensor, constraint: Constraint, weight: Tensor, real: Points
+) -> Estimate:
+    """Return the report of a critic from its gap D, slopes `(S,)`, constraint and lambda.
+
+    Arguments:
+        gap: D.
+        slopes: where the constraint took them.
+        constraint: a penalty, or whatever else keeps the critic 1-Lipschitz.
+        weight: lambda, in units of distance.
+        real: the real points of the batch, for penalties that know groups.
+    """
     gap, slopes = gap.detach(), slopes.detach()
-    punished = penalty.shape(slopes).mean()
+    w1, residual = constraint.read(gap, slopes, real, weight)
     steepest = slopes.amax()
-    tiny = torch.finfo(gap.dtype).tiny
-    stationary = 2 * weight * ((slopes - 1).clamp_min(0) * slopes).mean()
     return Estimate(
         gap=gap,
-        penalty=punished,
-        w1=penalty.shape.w1(gap, punished, weight, steepest),
+        penalty=constraint.cost(slopes, real),
+        w1=w1,
         lower=gap / steepest.clamp_min(1.0),
         steepest=steepest,
         share_above_one=(slopes > 1).to(gap.dtype).mean(),
-        residual=(gap - stationary) / gap.abs().clamp_min(tiny),
+        residual=residual,
         weight=weight,
     )
 
@@ -75,7 +86,7 @@ def estimate(
     real: Points,
     fake: Points,
     *,
-    penalty: Penalty | None = None,
+    penalty: Constraint | None = None,
     weight: float = 1.0,
 ) -> Estimate:
     """Return what a critic says of the W1 between two batches.
@@ -85,7 +96,8 @@ def estimate(
         critic: scores `(B,)` of a batch.
         real: real points.
         fake: as many generated points.
-        penalty: decides where slopes are taken and how `w1` is debiased; one-sided by default.
+        penalty: the constraint, which decides where slopes are taken and how `w1` is debiased;
+            a one-sided penalty by default.
         weight: lambda with which the critic was trained, in units of distance.
     """
     penalty = penalty or Penalty()
@@ -93,4 +105,4 @@ def estimate(
     count = batch_size(real)
     gap = scores[:count].mean() - scores[count:].mean()
     slopes = penalty.slopes(space, critic, real, fake)
-    return figures(gap, slopes, penalty, torch.as_tensor(weight, dtype=gap.dtype))
+    return figures(gap, slopes, penalty, torch.as_tensor(weight, dtype=gap.dtype), real)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import NamedTuple, final
 
 import torch
+from torch import Tensor
 
 from wgankit.errors import SettingError
 from wgankit.space import Points
@@ -57,3 +58,43 @@ class Uniform(Latent):
     def sample(self, count: int, device: torch.device | str) -> Points:
         """Return uniform numbers `(count, *shape)` in [-1, 1]."""
         return torch.rand(count, *self.shape, device=device) * 2 - 1
+
+
+class Coded(NamedTuple):
+    """Latent points with a code each.
+
+    Arguments:
+        codes: integers `(B,)`.
+        noise: normal numbers `(B, n)`.
+    """
+
+    codes: Tensor
+    noise: Tensor
+
+
+@final
+class MixtureLatent(Latent):
+    """A random code and normal numbers: with `MixtureGenerator`, a learned mixture of normals.
+
+    A generator that is continuous maps a connected latent onto a connected set, so between separate
+    modes it must leave a bridge.  A code has no neighbours, so modes can be separate.
+
+    Arguments:
+        codes: how many codes there are; a few times the modes that one expects.
+        size: numbers in the normal part.
+    """
+
+    def __init__(self, codes: int, size: int) -> None:
+        if codes < 1 or size < 1:
+            raise SettingError(
+                "a mixture latent needs at least one code and one number, such as "
+                f"MixtureLatent(100, 16); got {codes} and {size}"
+            )
+        self.codes, self.size = codes, size
+
+    def sample(self, count: int, device: torch.device | str) -> Coded:
+        """Return codes `(count,)`, uniform, and normal numbers `(count, size)`."""
+        return Coded(
+            torch.randint(self.codes, (count,), device=device),
+            torch.randn(count, self.size, device=device),
+        )

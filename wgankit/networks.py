@@ -5,7 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import final
 
+import torch
 from torch import Tensor, nn
+
+from wgankit.latent import MixtureLatent
+from wgankit.space import Points, leaves
 
 
 @final
@@ -36,3 +40,25 @@ class Perceptron(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """Return `(B, *outputs)`, or scores `(B,)`."""
         return self.layers(points).view(len(points), *self.shape)  # type: ignore[no-any-return]
+
+
+@final
+class MixtureGenerator(nn.Module):
+    """A generator over a mixture latent: each code has a learned place, and the noise is added.
+
+    Arguments:
+        latent: the law of its input.
+        network: vectors `(B, latent.size)` -> points.
+        apart: standard deviation of the places at the start.
+    """
+
+    def __init__(self, latent: MixtureLatent, network: nn.Module, *, apart: float = 1.0) -> None:
+        super().__init__()
+        self.places = nn.Embedding(latent.codes, latent.size)
+        torch.nn.init.normal_(self.places.weight, std=apart)
+        self.network = network
+
+    def forward(self, latents: Points) -> Points:
+        """Return the network at place + noise."""
+        codes, noise = leaves(latents)
+        return self.network(self.places(codes) + noise)  # type: ignore[no-any-return]

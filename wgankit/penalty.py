@@ -15,16 +15,14 @@ from typing import TypeAlias, final
 import torch
 from torch import Tensor
 
+from wgankit.constraint import Constraint, Unconstrained
+from wgankit.constraint import between as between
 from wgankit.errors import SettingError
-from wgankit.space import Critic, MetricSpace, Points, leaves
+from wgankit.objective import Objective, Wasserstein
+from wgankit.space import Critic, MetricSpace, Points, join, leaves
 
 Where: TypeAlias = Callable[[Points, Points], tuple[Points, Points, Tensor]]
-
-
-def between(real: Points, fake: Points) -> tuple[Points, Points, Tensor]:
-    """Take slopes at uniform fractions of the way from real to generated points."""
-    first = leaves(real)[0]
-    return real, fake, torch.rand(len(first), device=first.device)
+Groups: TypeAlias = Callable[[Points], Tensor]
 
 
 def at_real(real: Points, fake: Points) -> tuple[Points, Points, Tensor]:
@@ -39,6 +37,13 @@ def at_fake(real: Points, fake: Points) -> tuple[Points, Points, Tensor]:
     return fake, fake, torch.zeros(len(first), device=first.device)
 
 
+def at_both(real: Points, fake: Points) -> tuple[Points, Points, Tensor]:
+    """Take slopes at the real and at the generated points (R1 and R2 together)."""
+    both = join(real, fake)
+    first = leaves(both)[0]
+    return both, both, torch.zeros(len(first), device=first.device)
+
+
 class Shape(ABC):
     """How a slope s >= 0 is punished, and what the optimum of that penalty says of W1."""
 
@@ -49,6 +54,13 @@ class Shape(ABC):
     @abstractmethod
     def w1(self, gap: Tensor, penalty: Tensor, weight: Tensor, steepest: Tensor) -> Tensor:
         """Return the estimate of W1 from a critic's gap D, penalty R, weight and largest slope."""
+
+    def scaled(self, slope: Tensor) -> Tensor:
+        """Return s phi'(s), elementwise: how the punishment grows as the critic is scaled up."""
+        with torch.enable_grad():
+            inputs = slope.detach().requires_grad_()
+            (derivative,) = torch.autograd.grad(self(inputs).sum(), inputs)
+        return derivative * slope
 
 
 @final
@@ -66,6 +78,10 @@ class OneSided(Shape):
         flow w has D = int |w| + I/(2 lambda) and R = I/(4 lambda^2).
         """
         return gap - 2 * weight * penalty
+
+    def scaled(self, slope: Tensor) -> Tensor:
+        """Return 2 (s - 1)_+ s."""
+        return 2 * (slope - 1).clamp_min(0) * slope
 
 
 @final
@@ -85,6 +101,10 @@ class TwoSided(Shape):
         """Return D - 2 lambda R, too small where the best critic is flatter than 1."""
         return gap - 2 * weight * penalty
 
+    def scaled(self, slope: Tensor) -> Tensor:
+        """Return 2 (s - 1) s."""
+        return 2 * (slope - 1) * slope
+
 
 @final
 class ZeroCentred(Shape):
@@ -98,6 +118,10 @@ class ZeroCentred(Shape):
         """Return D / (largest slope), a lower bound: the gap itself has no scale here."""
         return gap / steepest.clamp_min(torch.finfo(steepest.dtype).tiny)
 
+    def scaled(self, slope: Tensor) -> Tensor:
+        """Return 2 s^2."""
+        return 2 * slope.square()
+
 
 one_sided = OneSided()
 two_sided = TwoSided()
@@ -106,23 +130,29 @@ zero_centred = ZeroCentred()
 
 @final
 @dataclass(frozen=True)
-class Penalty:
+class Penalty(Constraint):
     """A penalty `lambda * mean(shape(slope))` on a critic's slopes.
 
     Arguments:
         weight: lambda; a pure number unless `relative` is false.
-        where: at which segments slopes are taken: `between`, `at_real`, `at_fake`, or any function
-            (real, fake) -> (x, y, t).
+        where: at which segments slopes are taken: `between`, `at_real`, `at_fake`, `at_both`, or
+            any function (real, fake) -> (x, y, t).
         shape: `one_sided` (the default, unbiased as lambda grows), `two_sided`, `zero_centred`.
         relative: lambda has the unit of a distance (a critic between two points at distance d is
             too big by d / (2 lambda)), so by default it is `weight` times the running estimate
             of W1; set to False to give lambda itself, as papers do.
+        groups: real points -> integer numbers `(B,)` of the group that each belongs to (and the
+            generated point beside it).
+        over: with groups, "mean" lets each group of a batch count the same, however small, and
+            "worst" punishes the group whose mean is largest.
     """
 
     weight: float = 10.0
     where: Where = between
     shape: Shape = one_sided
     relative: bool = True
+    groups: Groups | None = None
+    over: str = "mean"
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:
@@ -134,22 +164,66 @@ class Penalty:
             )
         if not callable(self.where):
             raise SettingError(
-                f"where is one of wgankit.between, at_real, at_fake or a function of (real, fake), "
-                f"and was given {self.where!r}"
+                f"where is one of wgankit.between, at_real, at_fake, at_both or a function of "
+                f"(real, fake), and was given {self.where!r}"
             )
+        if self.over not in ("mean", "worst"):
+            raise SettingError(f'over is "mean" or "worst", and was given {self.over!r}')
 
     def slopes(self, space: MetricSpace, critic: Critic, real: Points, fake: Points) -> Tensor:
-        """Return the critic's slopes `(B,)` where this penalty takes them."""
+        """Return the critic's slopes `(S,)` where this penalty takes them."""
         return space.slope(critic, *self.where(real, fake))
 
+    def cost(self, slopes: Tensor, real: Points) -> Tensor:
+        """Return the mean punishment R (a scalar, without the weight), over the groups if any."""
+        return self._mean(self.shape(slopes), slopes, real)
+
     def value(self, space: MetricSpace, critic: Critic, real: Points, fake: Points) -> Tensor:
-        """Return the mean punishment R (a scalar, without the weight)."""
-        return self.shape(self.slopes(space, critic, real, fake)).mean()
+        """Return R at two batches: `cost` of `slopes`."""
+        return self.cost(self.slopes(space, critic, real, fake), real)
+
+    def read(
+        self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the shape's estimate of W1, and the residual (D - lambda E[s phi'(s)]) / D."""
+        w1 = self.shape.w1(gap, self.cost(slopes, real), weight, slopes.amax())
+        grows = weight * self._mean(self.shape.scaled(slopes), slopes, real)
+        return w1, (gap - grows) / gap.abs().clamp_min(torch.finfo(gap.dtype).tiny)
+
+    def _mean(self, values: Tensor, slopes: Tensor, real: Points) -> Tensor:
+        """Return the mean of a figure of each slope, in the groups that the penalty counts."""
+        if self.groups is None:
+            return values.mean()
+        numbers = self.groups(real)
+        if numbers.shape != (len(leaves(real)[0]),) or numbers.is_floating_point():
+            raise SettingError(
+                "groups returns an integer for each real point, shape (B,); it returned "
+                f"{tuple(numbers.shape)} of {numbers.dtype}"
+            )
+        numbers = numbers.repeat(len(slopes) // len(numbers))
+        # A table of who shares a group with whom, so that nothing asks the device how many there
+        # are; each group's mean then stands at each of its members.
+        same = (numbers[:, None] == numbers[None, :]).to(values.dtype)
+        share = same / same.sum(1, keepdim=True)
+        if self.over == "mean":
+            once = share.diagonal()
+            return (once * (share @ values)).sum() / once.sum()
+        worst = (share @ self.shape(slopes.detach())).argmax()
+        return share[worst] @ values
 
 
-def check_penalty(space: MetricSpace, penalty: Penalty) -> None:
-    """Raise `SettingError` where a penalty would be 0 for every critic of this space."""
-    single = penalty.where in (at_real, at_fake)
+def check_constraint(
+    space: MetricSpace, constraint: Constraint, objective: Objective | None = None
+) -> None:
+    """Raise `SettingError` where a constraint would leave every critic of this space free."""
+    if isinstance(constraint, Unconstrained) and isinstance(objective, Wasserstein):
+        raise SettingError(
+            "without a constraint the Wasserstein gap grows without end and measures nothing; "
+            "give penalty=Penalty(), or objective=JensenShannon()"
+        )
+    if not isinstance(constraint, Penalty):
+        return
+    single = constraint.where in (at_real, at_fake, at_both)
     if (
         single
         and type(space).slope is MetricSpace.slope
@@ -160,14 +234,19 @@ def check_penalty(space: MetricSpace, penalty: Penalty) -> None:
             "take slopes between points with Penalty(where=wgankit.between), or give the space "
             "a `segment` that returns a neighbour where x = y"
         )
-    if penalty.weight == 0:
+    if constraint.weight == 0:
         raise SettingError(
             "a penalty of weight 0 leaves the critic without any constraint, and its gap would "
             "measure nothing; give a weight > 0, such as Penalty(weight=10)"
         )
 
 
-PLACES: dict[str, Where] = {"between": between, "at-real": at_real, "at-fake": at_fake}
+PLACES: dict[str, Where] = {
+    "between": between,
+    "at-real": at_real,
+    "at-fake": at_fake,
+    "at-both": at_both,
+}
 SHAPES: dict[str, Shape] = {
     "one-sided": one_sided,
     "two-sided": two_sided,

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from wgankit import state as states
 from wgankit.batches import Batches
+from wgankit.constraint import Constraint, Unconstrained
 from wgankit.errors import RunError, SettingError, ShapeError
 from wgankit.estimates import Estimate, figures
 from wgankit.latent import Latent, Normal
 from wgankit.objective import Objective, Wasserstein
-from wgankit.penalty import Penalty, check_penalty
+from wgankit.penalty import Penalty, check_constraint
 from wgankit.space import (
     MetricSpace,
     Points,
@@ -107,7 +108,7 @@ class Training(Iterator[Step]):
         *,
         space: MetricSpace,
         latent: Latent,
-        penalty: Penalty,
+        penalty: Constraint,
         objective: Objective,
         steps: int | None,
         batch: int,
@@ -170,11 +171,12 @@ class Training(Iterator[Step]):
         slopes = self.penalty.slopes(self.space, self.critic, real, fake)
         weight = self.weight.now(real, fake)
         loss = self.objective.critic(at_real, at_fake)
-        loss = loss + weight * self.penalty.shape(slopes).mean()
+        loss = loss + weight * self.penalty.cost(slopes, real)
         self.critic_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.critic_optimizer.step()
-        report = figures(at_real.mean() - at_fake.mean(), slopes, self.penalty, weight)
+        self.penalty.enforce(self.critic)
+        report = figures(at_real.mean() - at_fake.mean(), slopes, self.penalty, weight, real)
         self.weight.follow(report)
         return report
 
@@ -182,7 +184,7 @@ class Training(Iterator[Step]):
         latents = self.latent.sample(self.batch, self.device)
         self.critic.requires_grad_(False)
         at_fake = self.critic(self._disturb(self.generator(latents)))
-        loss = self.objective.generator(at_fake)
+        loss = self.objective.generator(at_fake, lambda: self.critic(self._draw()))
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.critic.requires_grad_(True)
@@ -278,7 +280,7 @@ class Training(Iterator[Step]):
         real = self.prepare(stored) if self.prepare else stored
         check_finite(self.batches.points, "data")
         check_points(self.space, real, "data")
-        check_penalty(self.space, self.penalty)
+        check_constraint(self.space, self.penalty, self.objective)
         fake = self.average(self.latent.sample(batch_size(real), self.device))
         check_fake(real, fake)
         scores = self.critic(join(self._disturb(real), self._disturb(fake)))
@@ -288,6 +290,35 @@ class Training(Iterator[Step]):
                 f"shape ({2 * batch_size(real)},); got {tuple(scores.shape)}"
                 + ("; end its forward with .squeeze(-1)" if scores.dim() == 2 else "")
             )
+        if not isinstance(self.penalty, Unconstrained):
+            check_separate(self.critic, join(self._disturb(real), self._disturb(fake)))
+
+
+@torch.no_grad()
+def check_separate(critic: nn.Module, points: Points) -> None:
+    """Raise `SettingError` if a critic's score of one point depends on the others of its batch.
+
+    Found by running the critic as it will be trained: one point of the batch is replaced, and the
+    scores of the others must stay.  Buffers and random numbers are left as they were.
+    """
+    from torch.func import functional_call
+
+    count = batch_size(points)
+    first = leaves(points)[0]
+    others = torch.arange(count, device=first.device)
+    others[-1] = 0
+    scores = []
+    for batch in (points, pick(points, others)):
+        buffers = {name: buffer.clone() for name, buffer in critic.named_buffers()}
+        with states.seeded(0, first.device):
+            scores.append(functional_call(critic, buffers, (batch,))[:-1])
+    change = (scores[0] - scores[1]).abs().amax()
+    if bool(change > 1e-3 * scores[0].abs().amax().clamp_min(1e-30)):
+        raise SettingError(
+            "the critic's score of a point depends on the other points of the batch (is there a "
+            "BatchNorm in it?), so its slope at a point has no meaning; use LayerNorm, or "
+            "no normalisation, in critics"
+        )
 
 
 def latent_of(generator: nn.Module) -> Latent:
@@ -325,7 +356,7 @@ def train(
     *,
     space: MetricSpace,
     latent: Latent | None = None,
-    penalty: Penalty | None = None,
+    penalty: Constraint | None = None,
     objective: Objective | None = None,
     steps: int | None = None,
     batch: int = 64,
@@ -354,8 +385,10 @@ def train(
         space: the metric space of the points.
         latent: the law of the generator's input, such as `Normal(64)`; by default normal vectors
             as long as the generator's first linear layer wants them.
-        penalty: what keeps the critic 1-Lipschitz; `Penalty()` by default.
-        objective: `Wasserstein()` by default.
+        penalty: what keeps the critic 1-Lipschitz: a `Penalty` (the default), or another
+            `Constraint`: `ByConstruction()` for critics that cannot be steeper, `Clipping(0.01)`,
+            `Unconstrained()` for the classical game.
+        objective: `Wasserstein()` by default; `JensenShannon()`, `Relativistic()`, or your own.
         steps: where to end (counted from the very beginning, also after a resume); None goes on
             until the caller breaks out of the loop.
         batch: points in a batch.

@@ -7,8 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from wgankit.constraint import Constraint
 from wgankit.estimates import Estimate
-from wgankit.penalty import Penalty
 from wgankit.space import MetricSpace, Points
 
 
@@ -24,7 +24,7 @@ class RunningWeight:
     `scale` is the running estimate, a scalar tensor, NaN before the first batch.
     """
 
-    def __init__(self, space: MetricSpace, penalty: Penalty, device: torch.device) -> None:
+    def __init__(self, space: MetricSpace, penalty: Constraint, device: torch.device) -> None:
         self.space, self.penalty = space, penalty
         self.scale = torch.full((), float("nan"), device=device)
 

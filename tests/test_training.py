@@ -23,6 +23,7 @@ from wgankit import (
 )
 from wgankit.batches import Batches
 from wgankit.state import load, save
+from wgankit.training import check_separate
 
 
 def make(data=None, steps=None, **settings):
@@ -389,3 +390,105 @@ def test_latents_follow_their_laws():
         Normal()
     with pytest.raises(SettingError):
         Uniform(0)
+
+
+# Critics that couple the samples of a batch ---------------------------------------------------
+
+
+def refused(critic, **settings):
+    return train(
+        Perceptron(3, 2),
+        critic,
+        torch.randn(64, 2),
+        space=Normed(),
+        latent=Normal(3),
+        device="cpu",
+        batch=16,
+        **settings,
+    )
+
+
+class _Deviation(nn.Module):
+    """Appends the deviation over the batch, as some discriminators of pictures do."""
+
+    def forward(self, x):
+        return torch.cat([x, x.std(0).mean().expand(len(x), 1)], 1)
+
+
+def critic_with(layer, after=16):
+    return nn.Sequential(
+        nn.Linear(2, 16), layer, nn.LeakyReLU(0.2), nn.Linear(after, 1), nn.Flatten(0)
+    )
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(16), _Deviation()], ids=["norm", "deviation"])
+def test_critics_that_couple_samples_are_refused_by_running_them(layer):
+    torch.manual_seed(0)
+    critic = critic_with(layer, 17 if isinstance(layer, _Deviation) else 16)
+    with pytest.raises(SettingError, match="other points of the batch"):
+        refused(critic)
+    classical = {"objective": wgankit.JensenShannon(), "penalty": wgankit.Unconstrained()}
+    assert next(refused(critic, **classical)).index == 1  # no slopes, nothing to forbid
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.LayerNorm(16), nn.Dropout(0.5), nn.Identity()], ids=["layer", "dropout", "none"]
+)
+def test_critics_that_do_not_are_left_alone(layer):
+    torch.manual_seed(0)
+    critic = critic_with(layer)
+    before = [buffer.clone() for buffer in critic.buffers()]
+    refused(critic)
+    assert all(torch.equal(a, b) for a, b in zip(before, critic.buffers()))
+
+
+def test_the_detector_leaves_running_averages_where_they_were():
+    critic = critic_with(nn.BatchNorm1d(16))
+    with pytest.raises(SettingError):
+        check_separate(critic, torch.randn(8, 2))
+    assert torch.equal(critic[1].running_mean, torch.zeros(16))
+
+
+# Latents with codes ---------------------------------------------------------------------------
+
+
+def test_a_mixture_latent_puts_each_code_at_its_own_place():
+    latent = wgankit.MixtureLatent(3, 2)
+    generator = wgankit.MixtureGenerator(latent, nn.Identity(), apart=100.0)
+    torch.manual_seed(0)
+    drawn = latent.sample(6000, "cpu")
+    counts = torch.bincount(drawn.codes, minlength=3)
+    assert ((counts - 2000).abs() < 200).all()
+    points = generator(drawn)
+    for code in range(3):
+        offset = points[drawn.codes == code] - generator.places.weight[code]
+        assert offset.mean(0).abs().max() < 0.1
+        assert offset.std(0).sub(1).abs().max() < 0.1
+
+
+def test_codes_let_a_generator_reach_modes_that_a_connected_latent_bridges():
+    """Data at -4 and 4, generator a line: only with codes does no sample stand in between."""
+    torch.manual_seed(0)
+    data = (torch.randint(2, (512, 1)) * 8.0 - 4.0) + 0.1 * torch.randn(512, 1)
+
+    def between(generator, latent):
+        training = train(
+            generator, Perceptron(1, width=32, depth=2), data, space=Normed(), latent=latent,
+            steps=400, batch=64, n_critic=3, generator_rate=2e-2, critic_rate=1e-2, ema=0.9,
+            betas=(0.5, 0.9), penalty=Penalty(1.0), device="cpu",
+        )  # fmt: skip
+        for _ in training:
+            pass
+        with torch.no_grad():
+            samples = training.average(latent.sample(1000, "cpu"))
+        return (samples.abs() < 2).float().mean().item()
+
+    mixture = wgankit.MixtureLatent(8, 1)
+    coded = wgankit.MixtureGenerator(mixture, nn.Linear(1, 1), apart=2.0)
+    assert between(coded, mixture) < 0.05
+    assert between(nn.Linear(1, 1), Normal(1)) > 0.2
+
+
+def test_latents_without_codes_are_refused():
+    with pytest.raises(SettingError, match="at least one code"):
+        wgankit.MixtureLatent(0, 2)

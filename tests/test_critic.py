@@ -1,0 +1,78 @@
+"""Critics fitted between fixed laws, given as points or as samplers."""
+
+import pytest
+import torch
+from torch import nn
+
+from wgankit import DataError, Normed, Perceptron, SettingError, fit_critic
+
+
+class _Line(nn.Module):
+    """f(x) = a x, the family that holds the best critic between two points."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, x):
+        return self.slope * x[:, 0]
+
+
+def at(place):
+    return lambda count: torch.full((count, 1), place)
+
+
+@pytest.mark.parametrize(
+    ("real", "fake"),
+    [
+        (torch.full((1, 1), 3.0), torch.zeros(1, 1)),
+        (at(3.0), at(0.0)),
+        (torch.full((1, 1), 3.0), at(0.0)),
+    ],
+    ids=["points", "samplers", "both"],
+)
+def test_two_points_end_at_the_congestion_law(real, fake):
+    """Slope 1 + d / (2 lambda), D = d (1 + d / (2 lambda)), D - 2 lambda R = d (S1)."""
+    found = fit_critic(
+        _Line(), real, fake, space=Normed(), steps=400, pairs=16, rate=0.05,
+        penalty=_absolute(2.0),
+    )  # fmt: skip
+    assert found.steepest.item() == pytest.approx(1 + 3 / 4, rel=1e-3)
+    assert found.gap.item() == pytest.approx(3 * (1 + 3 / 4), rel=1e-3)
+    assert found.w1.item() == pytest.approx(3.0, rel=1e-3)
+    assert abs(found.residual.item()) < 1e-2
+
+
+def _absolute(weight):
+    from wgankit import Penalty
+
+    return Penalty(weight, relative=False)
+
+
+def test_masses_count():
+    """Mass 1/4 at 4 and 3/4 at 0 against all at 0: W1 = 1, whatever is drawn."""
+    real = torch.tensor([[4.0], [0.0]])
+    found = fit_critic(
+        _Line(), real, torch.zeros(1, 1), space=Normed(), steps=400, pairs=64, rate=0.05,
+        real_weights=torch.tensor([1.0, 3.0]),
+    )  # fmt: skip
+    assert found.lower.item() == pytest.approx(1.0, rel=2e-2)
+
+
+def test_an_optimizer_of_ones_own_is_used():
+    critic = _Line()
+    still = torch.optim.SGD(critic.parameters(), lr=0.0)
+    fit_critic(critic, at(3.0), at(0.0), space=Normed(), steps=3, pairs=4, optimizer=still)
+    assert critic.slope.item() == pytest.approx(0.1)
+
+
+def test_masses_that_do_not_fit_are_refused():
+    with pytest.raises(DataError, match="2 real points need 2 weights"):
+        fit_critic(
+            Perceptron(1), torch.zeros(2, 1), torch.ones(2, 1), space=Normed(),
+            real_weights=torch.ones(3),
+        )  # fmt: skip
+    with pytest.raises(SettingError, match="has no weights"):
+        fit_critic(
+            Perceptron(1), at(1.0), torch.ones(2, 1), space=Normed(), real_weights=torch.ones(3)
+        )

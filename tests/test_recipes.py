@@ -73,6 +73,7 @@ def test_exact_w1_and_its_floor_are_those_of_the_held_out_points(fitted):
     training = fitted.points("training")[:16]
     floor = wgankit.exact.w1(wgankit.Normed(), real, training)
     assert row["exact_w1_floor"] == pytest.approx(floor)
+    assert 0 < row["certified"] <= row["exact_w1"] + 1e-6
 
 
 def test_the_same_seed_gives_the_same_run(clouds, tmp_path):
@@ -363,13 +364,17 @@ def test_metrics_print_values_beside_floors():
 
 def test_progress_shows_the_estimate_with_its_company():
     row = {"w1": 3.21, "gap": 3.5, "lower": 2.9, "steepest": 1.08}
-    assert figures_line(row) == "W1 3.21 (gap 3.5, at least 2.9)  steepest 1.08"
+    row |= {"share_above_one": 0.12, "residual": -0.034}
+    assert figures_line(row) == (
+        "W1 3.21 (gap 3.5, at least 2.9)  steepest 1.08, 12% above 1, residual -0.03"
+    )
     assert [clock(59), clock(61), clock(3_661)] == ["0:59", "1:01", "1:01:01"]
 
 
 def test_progress_without_a_terminal_is_lines(capsys):
     teller = Terminal(every=0.0)
     teller.start("clouds", 0, 10)
-    teller.advance(5, {"w1": 1.0, "gap": 1.0, "lower": 1.0, "steepest": 1.0})
+    names = ("w1", "gap", "lower", "steepest", "share_above_one", "residual")
+    teller.advance(5, dict.fromkeys(names, 1.0))
     teller.stop()
     assert "step 5 of 10  W1 1" in capsys.readouterr().err

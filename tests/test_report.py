@@ -72,7 +72,7 @@ def rows(count=30, every=10):
             "weight": 10 * w1,
         }
         if step % every == 0:
-            row |= {"exact_w1": w1 + 1, "exact_w1_floor": 0.875}
+            row |= {"exact_w1": w1 + 1, "exact_w1_floor": 0.875, "certified": w1 - 1}
             row["metrics"] = {"validity": step / count, "fcd": 9 - step / 10, "fcd_floor": 0.4}
         history.append(row)
     return history
@@ -197,6 +197,7 @@ def test_every_figure_of_the_history_has_its_curve():
         "curve-distance-2": 30,
         "curve-distance-3": 3,
         "curve-distance-4": 3,
+        "curve-distance-5": 3,
         "curve-steepest-0": 30,
         "curve-share-0": 30,
         "curve-penalty-0": 30,

@@ -22,6 +22,14 @@ _WHERE = {
     "Normed": "spaces",
     "OneHot": "spaces",
     "Product": "spaces",
+    "Quadratic": "spaces",
+    "Sobolev": "spaces",
+    "Sphere": "spaces",
+    "Hyperboloid": "spaces",
+    "Hamming": "spaces",
+    "Strings": "spaces",
+    "Pullback": "spaces",
+    "Funnels": "funnels",
     "Penalty": "penalty",
     "between": "penalty",
     "at_real": "penalty",
@@ -100,6 +108,7 @@ if TYPE_CHECKING:
     from wgankit.errors import WgankitError as WgankitError
     from wgankit.estimates import Estimate as Estimate
     from wgankit.estimates import estimate as estimate
+    from wgankit.funnels import Funnels as Funnels
     from wgankit.hooks import WGANKIT_API as WGANKIT_API
     from wgankit.hooks import CriticSpec as CriticSpec
     from wgankit.hooks import DatasetSpec as DatasetSpec
@@ -134,9 +143,16 @@ if TYPE_CHECKING:
     from wgankit.space import MetricSpace as MetricSpace
     from wgankit.space import SmoothSpace as SmoothSpace
     from wgankit.space import pairwise as pairwise
+    from wgankit.spaces import Hamming as Hamming
+    from wgankit.spaces import Hyperboloid as Hyperboloid
     from wgankit.spaces import Normed as Normed
     from wgankit.spaces import OneHot as OneHot
     from wgankit.spaces import Product as Product
+    from wgankit.spaces import Pullback as Pullback
+    from wgankit.spaces import Quadratic as Quadratic
+    from wgankit.spaces import Sobolev as Sobolev
+    from wgankit.spaces import Sphere as Sphere
+    from wgankit.spaces import Strings as Strings
     from wgankit.training import Step as Step
     from wgankit.training import Training as Training
     from wgankit.training import train as train

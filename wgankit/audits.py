@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from torch import nn
 
 from wgankit import exact
@@ -94,34 +94,51 @@ def audit(
         count = min(batch_size(real), batch_size(more_real))
         others = pick(more_real, slice(0, count))
         floor = exact.w1(space, pick(real, slice(0, count)), others)
-    doubts = _doubts(found, proved, true, tolerance)
-    return Audit(found, proved, true, floor, doubts)
+    said = doubts(
+        float(found.w1), float(found.residual), certified=proved, exact=true, tolerance=tolerance
+    )
+    return Audit(found, proved, true, floor, said)
 
 
-def _doubts(found: Estimate, proved: float, true: float, tolerance: float) -> tuple[str, ...]:
-    w1, residual = float(found.w1), float(found.residual)
-    spare = tolerance * max(true, 1e-30)
+def doubts(
+    w1: float,
+    residual: float,
+    *,
+    certified: float | None = None,
+    exact: float | None = None,
+    tolerance: float = 0.1,
+) -> tuple[str, ...]:
+    """Return why an estimate of W1 is not to be believed; nothing if nothing speaks against it.
+
+    Arguments:
+        w1: the estimate.
+        residual: of its stationarity (`Estimate.residual`).
+        certified: a lower bound that the critic proves, if known.
+        exact: exact W1 of the points, if known.
+        tolerance: share by which the estimate may be off before it is doubted.
+    """
+    if not math.isfinite(w1):
+        return ("the estimate is not a finite number",)
     said = []
-    if not torch.isfinite(found.w1):
-        said.append("the estimate is not a finite number")
     if abs(residual) > 0.2:
         said.append(
             f"the critic's output scale is not optimal (residual {residual:+.2f}, 0 at the "
             "optimum): train it longer before debiasing"
         )
-    if w1 < proved - spare:
+    spare = tolerance * abs(w1 if exact is None else exact)
+    if certified is not None and w1 < certified - spare:
         said.append(
-            f"the estimate {w1:.4g} is below the lower bound {proved:.4g} that the same critic "
+            f"the estimate {w1:.4g} is below the lower bound {certified:.4g} that the same critic "
             "proves: it underfits, and debiasing makes that worse"
         )
-    elif w1 < true - spare:
+    elif exact is not None and w1 < exact - spare:
         said.append(
-            f"the estimate {w1:.4g} is below exact W1 of these points, {true:.4g}: the critic "
+            f"the estimate {w1:.4g} is below exact W1 of these points, {exact:.4g}: the critic "
             "underfits (or the points are few: compare the floor)"
         )
-    if w1 > true + spare:
+    if exact is not None and w1 > exact + spare:
         said.append(
-            f"the estimate {w1:.4g} is above exact W1 of these points, {true:.4g}: the critic "
+            f"the estimate {w1:.4g} is above exact W1 of these points, {exact:.4g}: the critic "
             "is too steep where the penalty does not look"
         )
     return tuple(said)

@@ -47,7 +47,8 @@ def figures_line(row: Mapping[str, float]) -> str:
     """Return the critic's report in short: the estimate never stands without its company."""
     return (
         f"W1 {row['w1']:.3g} (gap {row['gap']:.3g}, at least {row['lower']:.3g})  "
-        f"steepest {row['steepest']:.2f}"
+        f"steepest {row['steepest']:.2f}, {row['share_above_one']:.0%} above 1, "
+        f"residual {row['residual']:+.2f}"
     )
 
 

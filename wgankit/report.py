@@ -38,7 +38,7 @@ class Curve:
     Arguments:
         key: the key of the figure in the rows of the history.
         label: what to call it.
-        colour: number of a colour of the page, 1 to 5.
+        colour: number of a colour of the page, 1 to 6.
         dash: matplotlib's line style.
         width: width of the line in points.
         marker: whether every point gets a dot.
@@ -56,12 +56,14 @@ DISTANCE = (
     Curve("gap", "gap D", 2, width=1.0),
     Curve("w1", "W1 estimate", 1, width=2.2),
     Curve("lower", "lower bound", 3, dash="--"),
+    Curve("certified", "certified lower bound of exact W1", 6, dash="--", marker=True),
     Curve("exact_w1", "exact W1 to held-out data", 4, width=1.6, marker=True),
     Curve("exact_w1_floor", "its floor: real to real", 5, dash=":", width=1.6),
 )
 STEEPEST = (Curve("steepest", "steepest slope", 1),)
 SHARE = (Curve("share_above_one", "share of slopes above 1", 2),)
 PENALTY = (Curve("penalty", "penalty R", 3),)
+RESIDUAL = (Curve("residual", "residual", 4),)
 
 
 def series(history: Sequence[Row], key: str) -> list[tuple[float, float]]:
@@ -183,7 +185,7 @@ def _sentinel(colour: int) -> str:
 
 
 _SCHEME = {INK: "--ink", GRID: "--line"} | {
-    _sentinel(number): f"--c{number}" for number in range(1, 6)
+    _sentinel(number): f"--c{number}" for number in range(1, 7)
 }
 
 
@@ -275,6 +277,12 @@ def _critic_section(history: Sequence[Row]) -> str:
             _legend(history, PENALTY),
             "Mean over the slopes, without its weight.",
         ),
+        _figure(
+            "Residual",
+            chart("residual", history, RESIDUAL, line_at=0.0),
+            _legend(history, RESIDUAL),
+            "Believe the estimate while this is within 0.2 of 0.",
+        ),
     ]
     if not wide and not any(small):
         return _section("Training", '<p class="card none">No reading yet.</p>')
@@ -304,6 +312,7 @@ def _tiles(history: Sequence[Row]) -> str:
         ("gap D", "gap", ""),
         ("lower bound", "lower", ""),
         ("exact W1", "exact_w1", "exact_w1_floor"),
+        ("certified", "certified", ""),
         ("steepest slope", "steepest", ""),
     )
     tiles = []
@@ -466,9 +475,9 @@ def write_report(
 
 STYLE = """
 :root{--paper:#f6f5f2;--card:#fff;--ink:#23262b;--soft:#6a6f78;--line:#e3e1db;--c1:#1d5fc4;
---c2:#b9750a;--c3:#24806a;--c4:#b0306a;--c5:#80848c;--good:#24806a;--busy:#1d5fc4;--off:#b9750a}
+--c2:#b9750a;--c3:#24806a;--c4:#b0306a;--c5:#80848c;--c6:#6b4fb3;--good:#24806a;--busy:#1d5fc4;--off:#b9750a}
 @media (prefers-color-scheme:dark){:root{--paper:#14161a;--card:#1c1f25;--ink:#e4e5e8;
---soft:#989da7;--line:#31353d;--c1:#7db0ff;--c2:#eeb155;--c3:#66cdb0;--c4:#f48ab8;--c5:#9aa0ab;
+--soft:#989da7;--line:#31353d;--c1:#7db0ff;--c2:#eeb155;--c3:#66cdb0;--c4:#f48ab8;--c5:#9aa0ab;--c6:#b79cf0;
 --good:#66cdb0;--busy:#7db0ff;--off:#eeb155}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);
@@ -519,6 +528,6 @@ font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:13px;
 .notes{padding-left:36px}.notes li{margin:2px 0;overflow-wrap:anywhere}
 footer{color:var(--soft);font-size:13px;margin-top:36px}
 @media print{:root{--paper:#fff;--card:#fff;--ink:#000;--soft:#555;--line:#ccc;--c1:#1d5fc4;
---c2:#b9750a;--c3:#24806a;--c4:#b0306a;--c5:#80848c}
+--c2:#b9750a;--c3:#24806a;--c4:#b0306a;--c5:#80848c;--c6:#6b4fb3}
 main{max-width:none;padding:0}.card,.tiles div{break-inside:avoid}h2{break-after:avoid}}
 """

@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
+import torch
+from torch import Tensor
+
 from wgankit import exact
 from wgankit import state as states
+from wgankit.audits import doubts
 from wgankit.domain import describe_skips
 from wgankit.errors import RunError
 from wgankit.progress import Teller, clock
-from wgankit.space import Points, batch_size, pick
+from wgankit.space import Points, batch_size, pick, to_device
 from wgankit.training import Step, Training
 
 if TYPE_CHECKING:
@@ -157,7 +161,10 @@ class Session:
         return self.recipe.evaluate(count, seed=seed)
 
     def _distances(self) -> dict[str, float]:
-        """Return exact W1 from held-out points to samples, and to training points (the floor)."""
+        """Return exact W1 from held-out points to samples, what the critic proves of it, its floor.
+
+        The floor is exact W1 from the held-out points to training points.
+        """
         held_out = self.recipe.points("held_out")
         count = min(TRANSPORT, batch_size(held_out), batch_size(self.recipe.points("training")))
         if count < 2:
@@ -166,8 +173,29 @@ class Session:
         align = self.recipe.domain.align
         wanted = align(self.recipe.prepared(pick(held_out, slice(0, count))))
         samples = align(self.recipe.sample_points(count, seed=self._seed()))
-        found = {"exact_w1": exact.w1(model.space, wanted, samples)}
-        return {**found, "exact_w1_floor": self._floor(wanted, count)}
+        return {
+            "exact_w1": exact.w1(model.space, wanted, samples),
+            "exact_w1_floor": self._floor(wanted, count),
+            "certified": self._certified(wanted, samples),
+        }
+
+    def _certified(self, wanted: Points, samples: Points) -> float:
+        """Return the lower bound of exact W1 that the present critic proves."""
+        training = self.training
+        device = training.device
+
+        def scores(points: Points) -> Tensor:
+            parts = [
+                training.critic(to_device(pick(points, slice(start, start + TRANSPORT)), device))
+                for start in range(0, batch_size(points), TRANSPORT)
+            ]
+            return torch.cat(parts).cpu()
+
+        training.critic.eval()
+        try:
+            return exact.certified(training.space, scores, wanted, samples)
+        finally:
+            training.critic.train()
 
     def _floor(self, wanted: Points, count: int) -> float:
         known = [row["exact_w1_floor"] for row in self.history if "exact_w1_floor" in row]
@@ -214,7 +242,7 @@ class Session:
             history=self.history,
             metrics=judged[-1] if judged else {},
             picture=recipe.domain.picture(recipe.sample(24, seed=self._seed())),
-            notes=[line for line in (skipped, *self.fall()) if line],
+            notes=[line for line in (skipped, *self.fall(), *self.doubts()) if line],
             status=f"{status}: step {self.training.index:,} of {self.settings['steps']:,}",
         )
 
@@ -232,6 +260,23 @@ class Session:
         if first > last > floor:
             line += f", so the excess fell by a factor of {(first - floor) / (last - floor):.3g}"
         return [line]
+
+    def doubts(self) -> list[str]:
+        """Return why the critic's last estimate of W1 is not to be believed, if anything says so.
+
+        Under noise the estimate is of other laws than exact transport, so only its residual counts.
+        """
+        judged = [row for row in self.history if "certified" in row and "w1" in row]
+        if not judged:
+            return []
+        last, alike = judged[-1], self.training.noise is None
+        found = doubts(
+            last["w1"],
+            last["residual"],
+            certified=last["certified"] if alike else None,
+            exact=last["exact_w1"] if alike else None,
+        )
+        return [f"doubt: {one}" for one in found]
 
     # ---- stopping -------------------------------------------------------------------------------
 

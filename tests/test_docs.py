@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-DOCS = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
@@ -20,7 +21,6 @@ def test_code_of_a_page_runs(page, tmp_path, monkeypatch):
 
 
 def test_links_between_pages_lead_somewhere():
-    root = DOCS[0].parents[1]
-    for page in [*DOCS, root / "README.md", root / "CONTRIBUTING.md"]:
+    for page in [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -33,10 +33,12 @@ def at(place):
 )
 def test_two_points_end_at_the_congestion_law(real, fake):
     """Slope 1 + d / (2 lambda), D = d (1 + d / (2 lambda)), D - 2 lambda R = d (S1)."""
+    critic = _Line()
     found = fit_critic(
-        _Line(), real, fake, space=Normed(), steps=400, pairs=16, rate=0.05,
+        critic, real, fake, space=Normed(), steps=400, pairs=16, rate=0.05,
         penalty=_absolute(2.0),
     )  # fmt: skip
+    assert critic.slope.item() > 0  # high at the real point
     assert found.steepest.item() == pytest.approx(1 + 3 / 4, rel=1e-3)
     assert found.gap.item() == pytest.approx(3 * (1 + 3 / 4), rel=1e-3)
     assert found.w1.item() == pytest.approx(3.0, rel=1e-3)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wgankit import McShane, Normed, OneHot, Perceptron, Product, SettingError, audit, exact
+from wgankit.audits import doubts
 from wgankit.space import pairwise
 from wgankit.testing import check_critic
 
@@ -82,12 +83,26 @@ def test_heights_and_envelopes_that_do_not_fit_are_refused():
 def test_a_certified_bound_is_a_bound_however_steep_the_critic(seed, steep):
     torch.manual_seed(seed)
     real, fake = torch.randn(12, 2) + 0.5, torch.randn(9, 2)
-    masses = torch.rand(12) + 0.01
+    a, b = torch.rand(12) ** 4, torch.rand(9) ** 4
     network = Perceptron(2, width=8, depth=1)
     proved = exact.certified(
-        Normed(), lambda x: steep * network(x), real, fake, real_weights=masses
+        Normed(), lambda x: steep * network(x), real, fake, real_weights=a, fake_weights=b
     )
-    assert proved <= exact.w1(Normed(), real, fake, x_weights=masses) + 1e-6
+    assert proved <= exact.w1(Normed(), real, fake, x_weights=a, y_weights=b) + 1e-6
+
+
+@pytest.mark.parametrize("side", ["real", "fake"])
+def test_a_critic_that_is_right_on_one_law_only_still_certifies_all_of_w1(side):
+    """The c-transform of a best potential is the other best potential (duality), masses or not."""
+    torch.manual_seed(0)
+    real, fake = torch.randn(12, 2, dtype=torch.float64) + 1, torch.randn(9, 2).double()
+    a, b = torch.rand(12) + 0.1, torch.rand(9) + 0.1
+    best = exact.transport(Normed(), real, fake, x_weights=a, y_weights=b)
+    wild = torch.randn(21, dtype=torch.float64) * 1000
+    right = slice(0, 12) if side == "real" else slice(12, None)
+    wild[right] = torch.cat([best.real_potential, best.fake_potential])[right]
+    proved = exact.certified(Normed(), lambda x: wild, real, fake, real_weights=a, fake_weights=b)
+    assert proved == pytest.approx(best.w1, abs=1e-9)
 
 
 def test_the_best_critic_certifies_all_of_w1_and_a_slope_of_two_still_does():
@@ -130,3 +145,22 @@ def test_an_audit_sees_a_critic_that_is_steep_where_nobody_looks():
     real, fake = torch.full((20, 1), 3.0), torch.zeros(20, 1)
     found = audit(Normed(), lambda x: 2 * x[:, 0], real, fake, weight=1e-3)
     assert any("too steep" in doubt for doubt in found.doubts)
+
+
+@pytest.mark.parametrize(
+    ("w1", "residual", "certified", "exact_w1", "said"),
+    [
+        (1.0, 0.0, 0.95, 1.0, []),
+        (0.85, 0.0, 0.8, 1.0, ["below exact W1"]),
+        (0.85, 0.0, 0.99, 1.0, ["same critic proves"]),
+        (1.15, 0.0, 0.9, 1.0, ["above exact W1"]),
+        (1.0, -0.3, 0.9, 1.0, ["output scale"]),
+        (1.0, 0.19, None, None, []),
+        (0.5, 0.0, 0.99, None, ["same critic proves"]),
+        (float("nan"), 0.0, 0.9, 1.0, ["not a finite number"]),
+    ],
+)
+def test_doubts_name_what_speaks_against_an_estimate(w1, residual, certified, exact_w1, said):
+    found = doubts(w1, residual, certified=certified, exact=exact_w1)
+    assert len(found) == len(said)
+    assert all(words in doubt for words, doubt in zip(said, found))

@@ -12,6 +12,7 @@ from torch import Tensor
 from wgankit import Normed, OneHot, Penalty, Product, SettingError, exact, pairwise
 from wgankit.errors import ShapeError
 from wgankit.space import MetricSpace, check_points, safe_norm
+from wgankit.spaces import Pullback, Quadratic, Sobolev
 from wgankit.testing import check_metric_space, check_penalty_laws, check_smooth_space
 
 SPACES = {
@@ -144,6 +145,186 @@ def test_pairwise_agrees_with_torch():
     assert torch.allclose(pairwise(Normed(), x, y, block=6), torch.cdist(x, y), atol=1e-12)
 
 
+# Quadratic forms ------------------------------------------------------------------------------
+
+
+def positive(size):
+    factor = torch.randn(size, size, dtype=torch.float64)
+    return factor @ factor.T + 0.1 * torch.eye(size, dtype=torch.float64)
+
+
+@given(seed=st.integers(0, 1000), size=st.integers(1, 6))
+@settings(deadline=None, max_examples=20)
+def test_quadratic_forms_are_their_formulas(seed, size):
+    torch.manual_seed(seed)
+    matrix = positive(size)
+    x, y = torch.randn(2, 5, size, dtype=torch.float64)
+    space, v = Quadratic(matrix), x - y
+    assert torch.allclose(space.distance(x, y), ((v @ matrix) * v).sum(1).sqrt(), rtol=1e-10)
+    wanted = (v * torch.linalg.solve(matrix, v.T).T).sum(1).sqrt()
+    assert torch.allclose(space.dual_norm(x, v), wanted, rtol=1e-8)
+    # The steepest direction for g is A^-1 g, and it reaches the dual norm.
+    steepest = torch.linalg.solve(matrix, v.T).T
+    slope = (v * steepest).sum(1) / space.distance(steepest, torch.zeros_like(steepest))
+    assert torch.allclose(slope, wanted, rtol=1e-8)
+    table = pairwise.dispatch(MetricSpace)(space, x, y)
+    assert torch.allclose(pairwise(space, x, y), table, atol=1e-11)
+
+
+def test_quadratic_forms_follow_the_points_and_are_flat_where_they_meet():
+    space = Quadratic(positive(3).float())
+    x = torch.randn(4, 3, requires_grad=True)
+    for form in (torch.float32, torch.float64, torch.float32):
+        assert space.distance(x.to(form), x.to(form) + 1).dtype == form
+        assert space.dual_norm(x.to(form), x.to(form)).dtype == form
+    (gradient,) = torch.autograd.grad(space.distance(x, x.detach()).sum(), x)
+    assert (gradient == 0).all()
+    far = torch.full((2, 3), 1e6) + torch.tensor([[0.0], [0.25]])
+    assert pairwise(space, far, far).diagonal().tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("height", [0.5, 2.0, 8.0])
+@pytest.mark.parametrize("thin", [1.0, 0.1])
+def test_a_cheap_axis_takes_the_gradient(height, thin):
+    """Under dx^2 + e^2 dy^2 the share of x in the best slope is a / sqrt(a^2 + e^2 h^2)."""
+    along = 2.0
+    space = Quadratic(torch.diag(torch.tensor([1.0, thin**2], dtype=torch.float64)))
+    real = torch.tensor([[along, 0.0]], dtype=torch.float64)
+    fake = torch.tensor([[0.0, height]], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(space.distance(fake, real).sum(), fake)
+    share = gradient[0, 0].abs() / space.dual_norm(fake, gradient)[0]
+    assert share.item() == pytest.approx(along / math.hypot(along, thin * height), abs=1e-14)
+
+
+# Sobolev norms --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(8,), (7,), (2, 5), (3, 4, 6), (1, 5, 7), (2, 1, 1)])
+@pytest.mark.parametrize("order", [0.0, 1.0, -1.0, 2.5])
+def test_sobolev_norms_are_the_full_transform_weighted(shape, order):
+    torch.manual_seed(0)
+    axes = min(2, len(shape))
+    space = Sobolev(order, axes=axes, length=0.7, scale=3.0)
+    x, y = torch.randn(2, 4, *shape, dtype=torch.float64)
+    waves = [torch.fft.fftfreq(n, 1 / n, dtype=torch.float64) for n in shape[-axes:]]
+    squares = sum(k.square() for k in torch.meshgrid(*waves, indexing="ij"))
+    last = tuple(range(-axes, 0))
+    spectrum = torch.fft.fftn(x - y, dim=last, norm="ortho")
+    weighted = spectrum * (1 + 0.49 * squares) ** (order / 2)
+    wanted = 3 * weighted.flatten(1).abs().square().sum(1).sqrt()
+    assert torch.allclose(space.distance(x, y), wanted, rtol=1e-12)
+    # The steepest direction for g has the spectrum of g divided by the weights twice.
+    filtered = spectrum / (1 + 0.49 * squares) ** order
+    steepest = torch.fft.ifftn(filtered, dim=last, norm="ortho").real
+    slope = ((x - y) * steepest).flatten(1).sum(1)
+    slope = slope / space.distance(steepest, torch.zeros_like(steepest))
+    assert torch.allclose(space.dual_norm(x, x - y), slope, rtol=1e-12)
+    table = pairwise.dispatch(MetricSpace)(space, x, y)
+    assert torch.allclose(pairwise(space, x, y), table, rtol=1e-12)
+
+
+def test_order_0_is_the_euclidean_norm_and_shifts_cost_by_their_frequency():
+    """W1 of a shift by a wave is its norm: the 7th counts 1, 5, 1/5 times the 1st."""
+    torch.manual_seed(0)
+    pictures = torch.randn(6, 3, 5, 8, dtype=torch.float64)
+    flat = Normed().distance(pictures, pictures.roll(1, 0))
+    assert torch.allclose(Sobolev(0).distance(pictures, pictures.roll(1, 0)), flat, rtol=1e-13)
+    signals = torch.randn(10, 16, dtype=torch.float64)
+    turns = torch.arange(16, dtype=torch.float64) * (2 * math.pi / 16)
+    for order, ratio in ((0, 1.0), (1, 5.0), (-1, 0.2)):
+        space = Sobolev(order, axes=1)
+        costs = [exact.w1(space, signals, signals + (k * turns).cos()) for k in (1, 7)]
+        assert costs[1] / costs[0] == pytest.approx(ratio, abs=1e-9)
+
+
+# Latent spaces --------------------------------------------------------------------------------
+
+
+def decoder(*, ends=20):
+    layers = torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Linear(16, ends)
+    return torch.nn.Sequential(*layers).double()
+
+
+@given(seed=st.integers(0, 1000))
+@settings(deadline=None, max_examples=15)
+def test_the_slope_in_the_latent_is_the_tangential_part_of_the_gradient(seed):
+    """|d(f o decoder)|* under J'J is |P_T grad f|, P_T the projection on the decoded surface."""
+    torch.manual_seed(seed)
+    network, weights = decoder(), torch.randn(20, dtype=torch.float64)
+    space = Pullback(network, scale=2.0)
+
+    def critic(points):
+        return (points.sin() * weights).sum(-1)
+
+    x = torch.randn(5, 3, dtype=torch.float64)
+    slopes = space.slope(lambda z: critic(network(z)), x, x, torch.zeros(5, dtype=torch.float64))
+    decoded = network(x).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(decoded).sum(), decoded)
+    jacobian = torch.func.vmap(torch.func.jacrev(network))(x)
+    frame, _ = torch.linalg.qr(jacobian.detach())
+    tangential = (frame.mT @ gradient.unsqueeze(-1)).flatten(1).norm(dim=1)
+    assert torch.allclose(slopes, tangential / 2, atol=1e-12)
+
+
+def test_chords_are_shorter_than_paths_and_short_ones_are_not():
+    torch.manual_seed(0)
+    space = Pullback(decoder())
+    x, y = torch.randn(2, 6, 3, dtype=torch.float64)
+    ways = torch.linspace(0, 1, 2001, dtype=torch.float64)
+    stops = [space.interpolate(x, y, t.expand(6)) for t in ways]
+    length = sum(space.distance(a, b) for a, b in itertools.pairwise(stops))
+    assert (space.distance(x, y) < length).all()
+    jacobian, step = space.jacobian(x), 1e-6 * y
+    small = (jacobian @ step.unsqueeze(-1)).flatten(1).norm(dim=1)
+    assert torch.allclose(space.distance(x, x + step), small, rtol=1e-4)
+
+
+def test_linear_decoders_keep_every_law_and_tables_agree():
+    torch.manual_seed(0)
+    space = Pullback(torch.nn.Linear(3, 2).double(), ridge=0.5)
+    gradient = torch.randn(4, 3, dtype=torch.float64)
+    jacobian = space.jacobian(gradient)
+    inverse = torch.linalg.inv(jacobian.mT @ jacobian + 0.5 * torch.eye(3, dtype=torch.float64))
+    wanted = torch.einsum("bi,bij,bj->b", gradient, inverse, gradient).sqrt()
+    assert torch.allclose(space.dual_norm(gradient, gradient), wanted, rtol=1e-12)
+    x, y = torch.randn(2, 5, 3, dtype=torch.float64)
+    space = Pullback(decoder())
+    table = pairwise.dispatch(MetricSpace)(space, x, y)
+    assert torch.allclose(pairwise(space, x, y), table, rtol=1e-12)
+    linear = Pullback(torch.nn.Linear(3, 6).double(), scale=0.5)
+    check_metric_space(linear, x, tolerance=1e-10)
+    check_smooth_space(linear, x, tolerance=1e-10)
+
+
+def test_the_penalty_in_the_latent_trains_the_critic():
+    torch.manual_seed(0)
+    critic = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    space = Pullback(decoder().float(), ridge=1e-6)
+    x, y = torch.randn(2, 8, 3)
+    value = Penalty().value(space, lambda z: 50 * critic(z).squeeze(1), x, y)
+    gradients = torch.autograd.grad(value, list(critic.parameters())[:3])
+    assert all(g.isfinite().all() and g.abs().sum() > 0 for g in gradients)
+    with torch.no_grad():
+        assert space.slope(lambda z: critic(z).squeeze(1), x, y, torch.rand(8)).shape == (8,)
+
+
+def test_a_decoder_that_flattens_is_named():
+    torch.manual_seed(0)
+    x = torch.randn(4, 3)
+    narrow = Pullback(torch.nn.Linear(3, 2))
+    with pytest.raises(SettingError, match=r"flattens a direction at 4 of 4 points.*ridge=1e-6"):
+        narrow.dual_norm(x, x)
+    assert Pullback(torch.nn.Linear(3, 2), ridge=1e-3).dual_norm(x, x).isfinite().all()
+    for turn in range(20):  # rounding may leave a little where there is nothing
+        form = torch.float64 if turn % 2 else torch.float32
+        flat = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 5)).to(form)
+        with pytest.raises(SettingError, match="flattens"):
+            Pullback(flat).dual_norm(x.to(form), x.to(form))
+
+
+# What has no meaning --------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -152,6 +333,16 @@ def test_pairwise_agrees_with_torch():
         (lambda: OneHot(weight=-1.0), "> 0"),
         (lambda: Product(), "at least one"),
         (lambda: Product(Normed(), weights=[1.0, 2.0]), "1 weights"),
+        (lambda: Quadratic(torch.ones(3)), "square"),
+        (lambda: Quadratic(torch.tensor([[1.0, 2.0], [0.0, 1.0]])), "symmetric"),
+        (lambda: Quadratic(torch.ones(2, 2)), "positive definite"),
+        (lambda: Quadratic(torch.full((2, 2), math.nan)), "finite"),
+        (lambda: Sobolev(math.inf), "finite"),
+        (lambda: Sobolev(1, axes=0), "axes"),
+        (lambda: Sobolev(1, length=0.0), "length"),
+        (lambda: Pullback(3), "function"),
+        (lambda: Pullback(torch.nn.Identity(), ridge=-1.0), "ridge"),
+        (lambda: Pullback(torch.nn.Identity(), scale=0.0), "scale"),
     ],
 )
 def test_spaces_without_meaning_are_refused(make, words):
@@ -171,5 +362,11 @@ def test_misfits_are_named_before_training():
         check_points(Normed(), (torch.randn(4, 3), torch.randn(3, 3)))
     with pytest.raises(ShapeError, match="3 of 3 points hold NaN"):
         check_points(Normed(), torch.full((3, 2), math.nan))
+    with pytest.raises(ShapeError, match="a form on 2 numbers"):
+        check_points(Quadratic(torch.eye(2)), torch.randn(4, 3))
+    with pytest.raises(ShapeError, match="at least 2 axes"):
+        Sobolev(1).distance(torch.randn(4, 8), torch.randn(4, 8))
+    with pytest.raises(ShapeError, match="latent points are vectors"):
+        Pullback(torch.nn.Identity()).jacobian(torch.randn(4, 3, 3))
     with pytest.raises(ShapeError, match="2 parts"):
         check_points(Product(Normed(), Normed()), torch.randn(4, 3))

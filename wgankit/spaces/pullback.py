@@ -35,7 +35,8 @@ class Pullback(SmoothSpace):
     straight in the latent, which is a shortest path only if the decoder is linear.
 
     Raises:
-        SettingError: from `dual_norm`, if the Jacobian loses rank at a point and `ridge` is 0.
+        SettingError: from `dual_norm`, if `ridge` is 0 and the Jacobian loses rank at a point, or
+            shrinks a direction some 1e5 times as much as another; looking costs one wait on a GPU.
     """
 
     def __init__(
@@ -86,15 +87,25 @@ class Pullback(SmoothSpace):
         """Return the Cholesky factors of J'J + ridge in float64: squaring J halves its digits."""
         wide = jacobian.double()
         one = torch.eye(wide.shape[2], dtype=wide.dtype, device=wide.device)
+        square = wide.mT @ wide + self.ridge * one
         factor: Tensor
-        factor, failed = torch.linalg.cholesky_ex(wide.mT @ wide + self.ridge * one)
-        if self.ridge == 0 and bool(failed.any()):
-            raise SettingError(
-                f"the decoder flattens a direction at {int((failed > 0).sum())} of "
-                f"{len(failed)} points, where a slope would be infinite; "
-                "give Pullback(decoder, ridge=1e-6), or a decoder of at least as many numbers"
-            )
+        factor, failed = torch.linalg.cholesky_ex(square)
+        if self.ridge == 0:
+            rounding = max(torch.finfo(jacobian.dtype).eps ** 2, torch.finfo(wide.dtype).eps)
+            # Elimination amplifies what rounding leaves of a direction that is lost.
+            least = 1e4 * len(one) * rounding * square.diagonal(dim1=1, dim2=2).amax(1)
+            pivots = factor.diagonal(dim1=1, dim2=2).square().amin(1)
+            _refuse_flat((failed > 0) | ~(pivots > least))
         return factor
+
+
+def _refuse_flat(flat: Tensor) -> None:
+    if bool(flat.any()):
+        raise SettingError(
+            f"the decoder flattens a direction at {int(flat.sum())} of {len(flat)} points, where "
+            "a slope would be infinite; give Pullback(decoder, ridge=1e-6), or a decoder of more "
+            "numbers"
+        )
 
 
 def _latent(points: Points) -> Tensor:

@@ -29,23 +29,11 @@ class Quadratic(SmoothSpace):
     """
 
     def __init__(self, matrix: Tensor) -> None:
-        given = torch.as_tensor(matrix).detach().double()
-        if given.dim() != 2 or given.shape[0] != given.shape[1] or not len(given):
-            raise SettingError(
-                f"a quadratic form needs a square matrix (n, n); got shape {tuple(given.shape)}"
-            )
-        if not torch.allclose(given, given.T, rtol=1e-6, atol=1e-12 * float(given.abs().max())):
-            raise SettingError("a quadratic form needs a symmetric matrix: (A + A.T) / 2 is one")
-        factor, failed = torch.linalg.cholesky_ex((given + given.T) / 2)
-        if int(failed) or not bool(torch.isfinite(factor).all()):
-            smallest = float(torch.linalg.eigvalsh(given).min()) if given.isfinite().all() else None
-            raise SettingError(
-                f"a quadratic form needs a positive definite matrix; the smallest eigenvalue is "
-                f"{smallest}; add a multiple of the identity: A + 1e-3 * torch.eye({len(given)})"
-            )
-        self.matrix = given
-        one = torch.eye(len(given), dtype=given.dtype, device=given.device)
-        self._exact = factor, torch.linalg.solve_triangular(factor, one, upper=False).T.contiguous()
+        self.matrix = torch.as_tensor(matrix).detach().double()
+        factor = _cholesky(self.matrix)
+        one = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+        inverse = torch.linalg.solve_triangular(factor, one, upper=False)
+        self._exact = factor, inverse.T.contiguous()
         self._near = self._exact
 
     @torch.inference_mode(False)
@@ -78,6 +66,28 @@ class Quadratic(SmoothSpace):
         """Return |L^-1 gradient|, `(B,)`."""
         rows = self._rows(gradient)
         return safe_norm(rows @ self._factors(rows)[1])
+
+
+def _cholesky(matrix: Tensor) -> Tensor:
+    """Return L with L L' = A, or say what keeps A from being a quadratic form."""
+    if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
+        raise SettingError(
+            f"a quadratic form needs a square matrix (n, n); got shape {tuple(matrix.shape)}"
+        )
+    largest = float(matrix.abs().max())
+    if not largest < float("inf"):
+        raise SettingError("a quadratic form needs a matrix of finite numbers")
+    if float((matrix - matrix.T).abs().max()) > 1e-6 * largest:
+        raise SettingError("a quadratic form needs a symmetric matrix: (A + A.T) / 2 is one")
+    factor: Tensor
+    factor, failed = torch.linalg.cholesky_ex((matrix + matrix.T) / 2)
+    if int(failed):
+        smallest = float(torch.linalg.eigvalsh(matrix).min())
+        raise SettingError(
+            f"a quadratic form needs a positive definite matrix, and the smallest eigenvalue is "
+            f"{smallest:.3g}; add some of the identity: A + 1e-3 * torch.eye({len(matrix)})"
+        )
+    return factor
 
 
 @pairwise.register(Quadratic)

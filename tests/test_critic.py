@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from wgankit import DataError, Normed, Perceptron, SettingError, fit_critic
+from wgankit import DataError, Normed, Perceptron, SettingError, Unconstrained, fit_critic
 
 
 class _Line(nn.Module):
@@ -78,3 +78,28 @@ def test_masses_that_do_not_fit_are_refused():
         fit_critic(
             Perceptron(1), at(1.0), torch.ones(2, 1), space=Normed(), real_weights=torch.ones(3)
         )
+
+
+def test_critics_that_couple_samples_and_missing_constraints_are_refused():
+    coupled = nn.Sequential(nn.Linear(1, 8), nn.BatchNorm1d(8), nn.Linear(8, 1), nn.Flatten(0))
+    points = torch.randn(16, 1)
+    with pytest.raises(SettingError, match="other points of the batch"):
+        fit_critic(coupled, points, points + 1, space=Normed(), steps=2)
+    with pytest.raises(SettingError, match="grows without end"):
+        fit_critic(
+            Perceptron(1), points, points + 1, space=Normed(), steps=2, penalty=Unconstrained()
+        )
+
+
+def test_the_report_is_as_exact_as_its_points():
+    """f(x) = x between samplers of known spread: the gap's error is that of the mean."""
+    torch.manual_seed(0)
+    critic = _Line()
+    with torch.no_grad():
+        critic.slope.fill_(1.0)
+    still = torch.optim.SGD(critic.parameters(), lr=0.0)
+    found = fit_critic(
+        critic, lambda n: torch.randn(n, 1) + 1, lambda n: torch.randn(n, 1), space=Normed(),
+        steps=1, pairs=4, optimizer=still, report_pairs=200_000,
+    )  # fmt: skip
+    assert found.gap.item() == pytest.approx(1.0, abs=0.015)

@@ -5,7 +5,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wgankit import McShane, Normed, OneHot, Perceptron, Product, SettingError, audit, exact
+from wgankit import (
+    McShane,
+    MetricSpace,
+    Normed,
+    OneHot,
+    Perceptron,
+    Product,
+    SettingError,
+    audit,
+    exact,
+)
 from wgankit.audits import doubts
 from wgankit.space import pairwise
 from wgankit.testing import check_critic
@@ -145,6 +155,21 @@ def test_an_audit_sees_a_critic_that_is_steep_where_nobody_looks():
     real, fake = torch.full((20, 1), 3.0), torch.zeros(20, 1)
     found = audit(Normed(), lambda x: 2 * x[:, 0], real, fake, weight=1e-3)
     assert any("too steep" in doubt for doubt in found.doubts)
+
+
+def test_an_audit_does_not_depend_on_who_stands_beside_whom():
+    """f = 2x, both laws the same points of a line: pairs of equals have no slope to look at."""
+    torch.manual_seed(0)
+    points = torch.rand(200, 1)
+    found = audit(_Chord(), lambda x: 2 * x[:, 0], points, points, weight=1.0)
+    assert found.estimate.steepest.item() == pytest.approx(2.0, rel=1e-4)
+
+
+class _Chord(MetricSpace):
+    """The line with distances only: slopes are those of chords, 0 between equal points."""
+
+    def distance(self, x, y):
+        return (x - y).abs()[:, 0]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from wgankit.lazy import lazy_names as lazy_names
 __version__ = "0.1.0"
 
 _WHERE = {
+    "closed_forms": "",
+    "dynamics": "",
     "exact": "",
     "testing": "",
     "MetricSpace": "space",
@@ -87,6 +89,8 @@ _WHERE = {
 
 
 if TYPE_CHECKING:
+    from wgankit import closed_forms as closed_forms
+    from wgankit import dynamics as dynamics
     from wgankit import exact as exact
     from wgankit import testing as testing
     from wgankit.audits import Audit as Audit

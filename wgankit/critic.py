@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from wgankit.constraint import Constraint
 from wgankit.errors import DataError, SettingError
 from wgankit.estimates import Estimate, figures
+from wgankit.objective import Wasserstein
 from wgankit.penalty import Penalty, check_constraint
+from wgankit.separate import check_separate
 from wgankit.space import MetricSpace, Points, batch_size, check_points, join, leaves, pick
 from wgankit.state import seeded
 from wgankit.weight import RunningWeight
@@ -34,6 +36,7 @@ def fit_critic(
     rate: float = 1e-3,
     betas: tuple[float, float] = (0.9, 0.99),
     optimizer: torch.optim.Optimizer | None = None,
+    report_pairs: int | None = None,
     seed: int = 0,
     watch: Callable[[int, Estimate], None] | None = None,
 ) -> Estimate:
@@ -52,11 +55,12 @@ def fit_critic(
         real_weights: masses `(n,)` of given points, normalised; equal by default.
         fake_weights: masses `(m,)`.
         steps: updates.
-        pairs: penalty pairs for each update, and points drawn from samplers; 16 times as many for
-            the report.
+        pairs: penalty pairs for each update, and points drawn from samplers.
         rate: learning rate at the start.
         betas: momenta of its Adam.
         optimizer: an optimiser of the critic's parameters, to replace Adam.
+        report_pairs: as many for the report; 16 times `pairs` by default.  The gap between samplers
+            is as exact as this many points make it.
         seed: of all that is drawn.
         watch: called with (step, report) after every update; reading the report is its affair.
     """
@@ -70,7 +74,8 @@ def fit_critic(
         laws = (_law(real, real_weights, "real"), _law(fake, fake_weights, "fake"))
         for law, what in zip(laws, ("real points", "fake points"), strict=True):
             check_points(space, law.draw(2), what)
-        check_constraint(space, penalty)
+        check_constraint(space, penalty, Wasserstein())
+        check_separate(critic, join(*(law.draw(4) for law in laws)))
         running = RunningWeight(space, penalty, device)
         for step in range(steps):
             x, y = (law.draw(pairs) for law in laws)
@@ -88,7 +93,7 @@ def fit_critic(
                 running.follow(report)
             if watch:
                 watch(step + 1, report)
-        x, y = (law.draw(16 * pairs) for law in laws)
+        x, y = (law.draw(report_pairs or 16 * pairs) for law in laws)
         with torch.no_grad():
             gap = _gap(critic, laws, x, y)
             return figures(gap, penalty.slopes(space, critic, x, y), penalty, weight, x)

@@ -95,7 +95,8 @@ def estimate(
         space: the metric space.
         critic: scores `(B,)` of a batch.
         real: real points.
-        fake: as many generated points.
+        fake: as many generated points, drawn independently: slopes are taken between corresponding
+            points, and pairs of a transport would be no fair sample of them.
         penalty: the constraint, which decides where slopes are taken and how `w1` is debiased;
             a one-sided penalty by default.
         weight: lambda with which the critic was trained, in units of distance.

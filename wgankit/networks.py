@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import final
 
@@ -21,17 +22,29 @@ class Perceptron(nn.Module):
         outputs: shape of what comes out; () means one score for each point.
         width: of the hidden layers.
         depth: number of hidden layers.
+        slope: of the leaky rectifiers below 0.
+        activation: makes a layer to use instead, such as `torch.nn.SiLU`: smooth critics fit smooth
+            potentials and high dimensions better, rectifiers sharp kinks in low ones.
     """
 
     def __init__(
-        self, inputs: int, *outputs: int, width: int = 128, depth: int = 3, slope: float = 0.2
+        self,
+        inputs: int,
+        *outputs: int,
+        width: int = 128,
+        depth: int = 3,
+        slope: float = 0.2,
+        activation: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.shape = outputs
         sizes = [inputs] + [width] * depth
         layers: list[nn.Module] = [nn.Flatten()]
         for before, after in pairwise(sizes):
-            layers += [nn.Linear(before, after), nn.LeakyReLU(slope)]
+            layers += [
+                nn.Linear(before, after),
+                activation() if activation else nn.LeakyReLU(slope),
+            ]
         last = 1
         for size in outputs:
             last *= size

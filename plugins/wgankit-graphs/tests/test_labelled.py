@@ -3,12 +3,14 @@
 import itertools
 
 import networkx as nx
+import numpy as np
+import ot
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wgankit import exact
+from wgankit import MetricSpace, exact, pairwise
 from wgankit.errors import SettingError, ShapeError
 from wgankit.testing import check_metric_space, check_penalty_laws, check_smooth_space
 from wgankit_graphs import Graphs, LabelledGraphs, canonical_order, one_hot
@@ -118,6 +120,85 @@ def test_w1_on_isomorphism_classes_is_that_of_exchangeable_lifts():
     # Between classes of k and l edges on 3 nodes the least number of edits is |k - l|.
     classes = (p.cumsum(0) - q.cumsum(0)).abs()[:-1].sum().item()
     assert lifted == pytest.approx(classes, abs=1e-9)
+
+
+def all_graphs(size: int, node_labels: tuple[int, ...] = (1,)) -> Graphs:
+    """All graphs on numbered nodes with these labels, pairs joined or not."""
+    pairs = list(itertools.combinations(range(size), 2))
+    choices = [node_labels] * size + [(0, 1)] * len(pairs)
+    sites = torch.tensor(list(itertools.product(*choices)))
+    edges = torch.zeros(len(sites), size, size, dtype=torch.long)
+    for place, (u, v) in enumerate(pairs):
+        edges[:, u, v] = edges[:, v, u] = sites[:, size + place]
+    return one_hot((sites[:, :size], edges), max(node_labels) + 1, 2)
+
+
+def test_w1_on_the_eleven_classes_of_graphs_on_four_nodes():
+    """Classes and edit distances by networkx; W1 of the lifts by plain edits, no matching."""
+    points = all_graphs(4)
+    graphs = [nx.from_numpy_array(part[..., 1].numpy()) for part in points.edges]
+    classes: list[nx.Graph] = []
+    label = []
+    for graph in graphs:
+        found = [place for place, one in enumerate(classes) if nx.is_isomorphic(one, graph)]
+        label.append(found[0] if found else len(classes))
+        classes += [] if found else [graph]
+    assert len(classes) == 11
+    table = np.array([[nx.graph_edit_distance(g, h) for h in classes] for g in classes])
+    place = torch.tensor(label)
+    size = torch.bincount(place)
+    for seed in range(5):
+        source = torch.Generator().manual_seed(seed)
+        p, q = torch.rand(2, 11, generator=source).double() ** 2
+        p, q = p / p.sum(), q / q.sum()
+        lifted = exact.w1(
+            LabelledGraphs(),
+            points,
+            points,
+            x_weights=p[place] / size[place],
+            y_weights=q[place] / size[place],
+        )
+        wanted = ot.emd2(p.numpy(), q.numpy(), table)
+        assert lifted == pytest.approx(wanted, rel=1e-9)
+
+
+@given(seed=st.integers(0, 10_000), node_weight=st.floats(0.2, 3), edge_weight=st.floats(0.2, 3))
+@settings(deadline=None, max_examples=15)
+def test_relaxing_labels_loses_nothing(seed, node_weight, edge_weight):
+    """Theory A.4: a 1-Lipschitz f on hard labels extends to F(p) = E f(labels ~ p), which equals f
+    at hard labels and whose slope is nowhere above 1; so both problems have the same W1."""
+    space = LabelledGraphs(node_weight, edge_weight)
+    hard = all_graphs(3, (0, 1, 2))
+    source = torch.Generator().manual_seed(seed)
+    values = torch.rand(len(hard.nodes), generator=source) * 5
+    values = (values + pairwise(space, hard, hard)).amin(1)  # the largest 1-Lipschitz one below
+    upper = torch.triu_indices(3, 3, 1)
+    nodes, edges = hard.nodes.argmax(-1), hard.edges[:, upper[0], upper[1]].argmax(-1)
+
+    def extension(points):
+        both = (points[1] + points[1].transpose(1, 2))[:, upper[0], upper[1]] / 2
+        chance = points[0][:, torch.arange(3), nodes].prod(-1)
+        return (chance * both[:, torch.arange(3), edges].prod(-1)) @ values
+
+    assert torch.allclose(extension(hard), values, atol=1e-5)
+    x, y = (relaxed(64, 3) for _ in range(2))
+    x, y = (g._replace(edges=g.edges[..., :2] / g.edges[..., :2].sum(-1, True)) for g in (x, y))
+    t = torch.rand(64, generator=source)
+    assert space.slope(extension, x, y, t).max() <= 1 + 1e-4
+    corners = torch.randint(len(hard.nodes), (64,), generator=source)
+    at = Graphs(hard.nodes[corners], hard.edges[corners])
+    assert space.slope(extension, at, at, t).max() <= 1 + 1e-4
+
+
+@pytest.mark.parametrize("hard", [False, True], ids=["relaxed", "hard"])
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, float("inf")])
+def test_table_of_distances_is_that_of_pairs(p, hard):
+    torch.manual_seed(0)
+    space = LabelledGraphs(0.7, 1.9, p=p)
+    x, y = relaxed(13, 5), random_graphs(7, 5)
+    x = harden(x) if hard else x
+    wanted = pairwise.dispatch(MetricSpace)(space, x, y)
+    assert torch.allclose(pairwise(space, x, y), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_canonical_order_makes_numberings_equal():

@@ -129,6 +129,15 @@ def test_two_sided_is_wrong_on_a_triangle_and_one_sided_is_not(shape, start, wan
     assert found.gap.item() == pytest.approx(wanted, abs=0.02)
 
 
+def test_every_edge_is_looked_at_once():
+    """Slopes of a critic that is steep on one edge: 3 there, and that of the others elsewhere."""
+    space = GraphNodes(4, torch.tensor([[0, 1], [1, 2], [2, 3]]), torch.tensor([1.0, 2.0, 4.0]))
+    values = torch.tensor([0.0, 1.0, 7.0, 7.0])
+    some = torch.tensor([2])
+    slopes = Penalty(where=space.every_edge).slopes(space, lambda x: values[x], some, some)
+    assert slopes.tolist() == [1.0, 3.0, 0.0]
+
+
 def test_w1_on_a_tree_is_the_sum_over_edges():
     """W1 = sum_e w_e |mu(T_e) - nu(T_e)| (theory S40)."""
     source = torch.Generator().manual_seed(3)

@@ -10,6 +10,12 @@ import wgankit
 WGANKIT_API = 1
 
 _WHERE = {
+    "Congestion": "flows",
+    "Flow": "flows",
+    "congested_tree": "flows",
+    "flow": "flows",
+    "lipschitz_below": "flows",
+    "tree_w1": "flows",
     "GraphNodes": "nodes",
     "OneHotNodes": "nodes",
     "components": "nodes",
@@ -46,6 +52,12 @@ if TYPE_CHECKING:
     from wgankit_graphs.encoding import to_data as to_data
     from wgankit_graphs.files import read_graphs as read_graphs
     from wgankit_graphs.files import write_graphs as write_graphs
+    from wgankit_graphs.flows import Congestion as Congestion
+    from wgankit_graphs.flows import Flow as Flow
+    from wgankit_graphs.flows import congested_tree as congested_tree
+    from wgankit_graphs.flows import flow as flow
+    from wgankit_graphs.flows import lipschitz_below as lipschitz_below
+    from wgankit_graphs.flows import tree_w1 as tree_w1
     from wgankit_graphs.labelled import Graphs as Graphs
     from wgankit_graphs.labelled import LabelledGraphs as LabelledGraphs
     from wgankit_graphs.labelled import canonical_order as canonical_order

@@ -40,6 +40,7 @@ _WHERE = {
     "read_graphs": "files",
     "write_graphs": "files",
     "evaluate_graphs": "metrics",
+    "all_distances": "paths",
     "draw_graphs": "pictures",
 }
 
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from wgankit_graphs.nodes import components as components
     from wgankit_graphs.nodes import from_networkx as from_networkx
     from wgankit_graphs.nodes import from_pyg as from_pyg
+    from wgankit_graphs.paths import all_distances as all_distances
     from wgankit_graphs.pictures import draw_graphs as draw_graphs
     from wgankit_graphs.recipe import LabelledGraphsDomain as LabelledGraphsDomain
 

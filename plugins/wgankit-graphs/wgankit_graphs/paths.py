@@ -57,14 +57,18 @@ def all_distances(lengths: Tensor) -> Tensor:
 
 def batched_distances(found: Tensor) -> Tensor:
     """Shorten tables `(B, N, N)` by ways over each node in turn, in place, and return them."""
-    graphs = len(found)
+    size = found.shape[1]
+    graphs = max(len(found), 1)
     if found.device.type == "cpu":  # as many at once as the processor's cache holds
-        graphs = max(1, _CACHE // max(found.shape[1] ** 2, 1))
-    for some in found.split(max(graphs, 1)):
-        over = torch.empty_like(some)
-        for node in range(found.shape[1]):
-            torch.add(some[:, :, node, None], some[:, node, None, :], out=over)
-            torch.minimum(some, over, out=some)
+        graphs = max(1, _CACHE // max(size**2, 1))
+    for some in found.split(graphs):
+        # Rows of a few numbers are too short for vector instructions, columns of graphs are not.
+        turned = some.permute(1, 2, 0).contiguous() if size < 16 else some.permute(1, 2, 0)
+        over = torch.empty_like(turned)
+        for node in range(size):
+            torch.add(turned[:, node, None], turned[None, node], out=over)
+            torch.minimum(turned, over, out=turned)
+        some.copy_(turned.permute(2, 0, 1))
     return found
 
 

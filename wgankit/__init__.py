@@ -83,6 +83,10 @@ _WHERE = {
     "MixtureLatent": "latent",
     "MixtureGenerator": "networks",
     "McShane": "mcshane",
+    "NormBounded": "lipschitz",
+    "Lifted": "lifted",
+    "SoftMaxima": "lifted",
+    "Muon": "muon",
     "Audit": "audits",
     "audit": "audits",
 }
@@ -126,7 +130,11 @@ if TYPE_CHECKING:
     from wgankit.latent import MixtureLatent as MixtureLatent
     from wgankit.latent import Normal as Normal
     from wgankit.latent import Uniform as Uniform
+    from wgankit.lifted import Lifted as Lifted
+    from wgankit.lifted import SoftMaxima as SoftMaxima
+    from wgankit.lipschitz import NormBounded as NormBounded
     from wgankit.mcshane import McShane as McShane
+    from wgankit.muon import Muon as Muon
     from wgankit.networks import MixtureGenerator as MixtureGenerator
     from wgankit.networks import Perceptron as Perceptron
     from wgankit.objective import JensenShannon as JensenShannon

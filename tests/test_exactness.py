@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from benchmarks.exactness.catalogue import (
@@ -43,6 +44,9 @@ def test_lines_say_whether_targets_are_met():
     assert at_least("w", 1.0, 1.0).met
     assert not at_least("w", 1.0, 0.99).met
     assert not holds("w", False).met
+    assert near("w", 2.0, np.float64(2.0), relative=0.01).met is True  # plain, for JSON
+    assert at_most("w", 1.0, np.float64(1.0)).met is True
+    assert at_least("w", 1.0, np.float64(1.0)).met is True
 
 
 def test_a_number_is_taken_once():

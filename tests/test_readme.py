@@ -17,7 +17,7 @@ def shortened(code: str) -> str:
 
 
 def test_the_readme_has_its_code():
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     assert "steps=20_000" in BLOCKS[0]
 
 

@@ -42,20 +42,20 @@ def near(
     """Return the line of a figure that has to be within a tolerance of its exact answer."""
     allowed = max(relative * abs(exact), absolute)
     said = f"within {relative:.2g} relative" if relative else f"within {absolute:.2g}"
-    met = abs(reached - exact) <= allowed
+    met = bool(abs(reached - exact) <= allowed)
     return Line(what, _show(exact), _show(reached), said, met)
 
 
 def at_most(what: str, bound: float, reached: float, *, exact: float | None = None) -> Line:
     """Return the line of a figure that has to be at most a bound."""
     said = "-" if exact is None else _show(exact)
-    return Line(what, said, _show(reached), f"<= {_show(bound)}", reached <= bound)
+    return Line(what, said, _show(reached), f"<= {_show(bound)}", bool(reached <= bound))
 
 
 def at_least(what: str, bound: float, reached: float, *, exact: float | None = None) -> Line:
     """Return the line of a figure that has to be at least a bound."""
     said = "-" if exact is None else _show(exact)
-    return Line(what, said, _show(reached), f">= {_show(bound)}", reached >= bound)
+    return Line(what, said, _show(reached), f">= {_show(bound)}", bool(reached >= bound))
 
 
 def holds(what: str, met: bool, reached: str = "") -> Line:

@@ -57,7 +57,7 @@ REAL = (torch.tensor([[0.0], [1.0]]), CONDITIONS)
 FAKE = (torch.tensor([[1.0], [0.0]]), CONDITIONS)
 
 
-@experiment("23", "a generator that swaps two conditions: per condition, and on the product")
+@experiment("23", "A generator that swaps two conditions: per condition, and on the product")
 def conditional(quick: bool) -> Iterator[Line]:
     steps = 300 if quick else 1_000
     normed = wgankit.Normed()
@@ -107,7 +107,7 @@ def minimise(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> None
     solver.step(evaluate)  # type: ignore[no-untyped-call]
 
 
-@experiment("24", "a penalty on the condition in a bilinear critic", quick=True)
+@experiment("24", "A penalty on the condition in a bilinear critic", quick=True)
 def bilinear(quick: bool) -> Iterator[Line]:
     shift, turn, weight, count = 0.8, 0.5, 1.3, 200_000
     for beta in (2.0, 0.5):
@@ -155,7 +155,7 @@ def group(points: Points) -> Tensor:
     return leaves(points)[1][:, 0].long()
 
 
-@experiment("25", "class multipliers: one penalty for all, and one for the worst group", quick=True)
+@experiment("25", "Class multipliers: one penalty for all, and one for the worst group", quick=True)
 def multipliers(quick: bool) -> Iterator[Line]:
     space, m = EachCondition(wgankit.Normed()), torch.tensor([1.0, 3.0])
     k = torch.tensor([[0.0]] * 9 + [[1.0]])
@@ -214,7 +214,7 @@ def to_clients(
 
 
 @experiment(
-    "26", "clients: the mean of their distances, and the distance to their mixture", quick=True
+    "26", "Clients: the mean of their distances, and the distance to their mixture", quick=True
 )
 def clients(quick: bool) -> Iterator[Line]:
     line, space = torch.linspace(0, 10, 21)[:, None].double(), wgankit.Normed()
@@ -257,7 +257,7 @@ def _majority() -> Iterator[Line]:
 # Parts of 26 ----------------------------------------------------------------------------------
 
 
-@experiment("26b", "two groups, 95 to 5: the generator's shares are the weights")
+@experiment("26b", "Two groups, 95 to 5: the generator's shares are the weights")
 def shares(quick: bool) -> Iterator[Line]:
     count, steps, space = 4_000, 1_500, wgankit.Normed()
     member = torch.arange(count) < count // 20
@@ -296,7 +296,7 @@ def shares(quick: bool) -> Iterator[Line]:
         yield at_most("- as a share of that at weight 0.05", 0.5, minor[-1] / minor[0])
 
 
-@experiment("26c", "a reward for being sure of the group removes the minority", quick=True)
+@experiment("26c", "A reward for being sure of the group removes the minority", quick=True)
 def collapse(quick: bool) -> Iterator[Line]:
     minority, space = 0.05, wgankit.Normed()
     groups = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
@@ -321,7 +321,7 @@ def collapse(quick: bool) -> Iterator[Line]:
         yield holds("- all or nothing: the best share is 0 or .05", met)
 
 
-@experiment("26d", "clients' gradients add up to the gradient of the pooled data", quick=True)
+@experiment("26d", "Clients' gradients add up to the gradient of the pooled data", quick=True)
 def gradients(quick: bool) -> Iterator[Line]:
     torch.manual_seed(0)
     critic = wgankit.Perceptron(2, width=32, depth=2).double()

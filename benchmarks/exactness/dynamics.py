@@ -46,7 +46,7 @@ def _largest(series: np.ndarray, share: float) -> float:
     return float(np.abs(series[-int(share * len(series)) :]).max())
 
 
-@experiment("8", "spiral and node, n_critic law, limit cycles, Rayleigh's oscillator", quick=True)
+@experiment("8", "Spiral and node, n_critic law, limit cycles, Rayleigh's oscillator", quick=True)
 def dynamics(quick: bool) -> Iterator[Line]:
     yield from _zero_centred()
     yield from _turns()

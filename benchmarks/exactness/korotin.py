@@ -33,7 +33,7 @@ def _cones(row: tuple[int, int], cosine: float, steps: int) -> Iterator[Line]:
     yield at_most(f"{name}: D over W1", 1.02, float(report.gap) / problem.w1(), exact=1.0)
 
 
-@experiment("14", "four funnels in 16 dimensions: gradients of penalised and McShane critics")
+@experiment("14", "Four funnels in 16 dimensions: gradients of penalised and McShane critics")
 def four_funnels(quick: bool) -> Iterator[Line]:
     yield from _penalised((16, 4), 0.96)
     yield from _cones((16, 4), 0.99, 500)
@@ -56,7 +56,7 @@ def _square(side: int = 35, whole: int = 64) -> Tensor:
     return picture
 
 
-@experiment("32", "pictures: black against a square of either sign, W1 = 35", quick=True)
+@experiment("32", "Pictures: black against a square of either sign, W1 = 35", quick=True)
 def squares(quick: bool) -> Iterator[Line]:
     square = _square()
     critic = NormBounded(64 * 64, width=32, depth=2)
@@ -91,7 +91,7 @@ def _cone(dimension: int, width: int, group: int, steps: int) -> float:
     return float(told.gap)
 
 
-@experiment("33", "cones: a point against the unit sphere around it, W1 = 1", quick=True)
+@experiment("33", "Cones: a point against the unit sphere around it, W1 = 1", quick=True)
 def cones(quick: bool) -> Iterator[Line]:
     # Sorting whole layers sees a norm at once: sorted coordinates of a far point lie near a line.
     line, space = _cone(1, 32, 2, 100), _cone(128, 128, 128, 120)

@@ -58,7 +58,8 @@ class Korotin:
         ray = (y - low) / length[:, None]
         whole = torch.minimum(self._leaves_funnel(active, ray), _leaves_cube(low, ray))
         whole = torch.maximum(whole, length)
-        return low + ((length / whole) ** POWER * whole)[:, None] * ray
+        moved: Tensor = low + ((length / whole) ** POWER * whole)[:, None] * ray
+        return moved
 
     def w1(self, count: int = 131_072, seed: int = 1) -> float:
         """Return E |x - y| over that many points."""

@@ -170,7 +170,8 @@ def sampler(training: wgankit.Training) -> Sampler:
 APART = {"grid of 25": 60.0, "ring of 8": 100.0}
 """Width of the codes' places at the start in noise lengths: about mode distance / mode spread."""
 
-PLACE_RATE = {"grid of 25": 0.2, "ring of 8": 2.0}
+PLACE_RATE = {"grid of 25": 0.2 / 60, "ring of 8": 2.0 / 100}
+"""Learning rate of the places, in units of their width."""
 
 
 Made: TypeAlias = tuple[wgankit.Latent, torch.nn.Module, torch.optim.Optimizer]
@@ -180,8 +181,7 @@ Made: TypeAlias = tuple[wgankit.Latent, torch.nn.Module, torch.optim.Optimizer]
 def mixture(problem: Modes) -> Made:
     """Return a latent of 100 codes, its generator and its optimiser.
 
-    Adam moves a number by its rate whatever the number's size, so places as wide as these need a
-    rate of their own.
+    Places have further to go than weights, so they get a larger rate.
     """
     apart = APART[problem.name]
     latent = wgankit.MixtureLatent(100, 16)

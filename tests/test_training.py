@@ -461,7 +461,7 @@ def test_a_mixture_latent_puts_each_code_at_its_own_place():
     assert ((counts - 2000).abs() < 200).all()
     points = generator(drawn)
     for code in range(3):
-        offset = points[drawn.codes == code] - generator.places.weight[code]
+        offset = points[drawn.codes == code] - 100.0 * generator.places.weight[code]
         assert offset.mean(0).abs().max() < 0.1
         assert offset.std(0).sub(1).abs().max() < 0.1
 
@@ -492,3 +492,5 @@ def test_codes_let_a_generator_reach_modes_that_a_connected_latent_bridges():
 def test_latents_without_codes_are_refused():
     with pytest.raises(SettingError, match="at least one code"):
         wgankit.MixtureLatent(0, 2)
+    with pytest.raises(SettingError, match="apart"):
+        wgankit.MixtureGenerator(wgankit.MixtureLatent(2, 2), nn.Identity(), apart=0)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
+from wgankit.errors import SettingError
 from wgankit.latent import MixtureLatent
 from wgankit.space import Points, leaves
 
@@ -62,16 +62,20 @@ class MixtureGenerator(nn.Module):
     Arguments:
         latent: the law of its input.
         network: vectors `(B, latent.size)` -> points.
-        apart: standard deviation of the places at the start.
+        apart: how far apart the places are at the start, in standard deviations of the noise; about
+            as many as modes are distant in units of their spread.  Places are learned in these
+            units, so that an optimiser moves them however wide they are.
     """
 
-    def __init__(self, latent: MixtureLatent, network: nn.Module, *, apart: float = 1.0) -> None:
+    def __init__(self, latent: MixtureLatent, network: nn.Module, *, apart: float = 10.0) -> None:
         super().__init__()
+        if not apart > 0:
+            raise SettingError(f"places are a number > 0 apart, such as 10; got {apart}")
+        self.apart = float(apart)
         self.places = nn.Embedding(latent.codes, latent.size)
-        torch.nn.init.normal_(self.places.weight, std=apart)
         self.network = network
 
     def forward(self, latents: Points) -> Points:
         """Return the network at place + noise."""
         codes, noise = leaves(latents)
-        return self.network(self.places(codes) + noise)  # type: ignore[no-any-return]
+        return self.network(self.apart * self.places(codes) + noise)  # type: ignore[no-any-return]

@@ -25,7 +25,7 @@ codes = wgankit.MixtureLatent(100, 16)
 inner = wgankit.Perceptron(16, 2, width=64, depth=2)
 mixture = wgankit.MixtureGenerator(codes, inner, apart=60)
 plain = wgankit.Perceptron(16, 2, width=64, depth=2)
-places = {"params": mixture.places.parameters(), "lr": 0.2}
+places = {"params": mixture.places.parameters(), "lr": 0.2 / 60}
 groups = [places, {"params": inner.parameters(), "lr": 1e-3}]
 RUNS = {
     "normal latent": (wgankit.Normal(16), plain, plain.parameters()),

@@ -61,7 +61,7 @@ def batched_distances(found: Tensor) -> Tensor:
     graphs = max(len(found), 1)
     if found.device.type == "cpu":  # as many at once as the processor's cache holds
         graphs = max(1, _CACHE // max(size**2, 1))
-    for some in found.split(graphs):
+    for some in torch.split(found, graphs):
         # Rows of a few numbers are too short for vector instructions, columns of graphs are not.
         turned = some.permute(1, 2, 0).contiguous() if size < 16 else some.permute(1, 2, 0)
         over = torch.empty_like(turned)

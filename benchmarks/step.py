@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def dense(inputs: int, outputs: int, width: int) -> nn.Sequential:
     """Return three hidden layers."""
     sizes = [inputs, width, width, width]
     layers: list[nn.Module] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Linear(width, outputs))
 
@@ -82,9 +83,7 @@ class Relations(nn.Module):
     def __init__(self, inputs: int, outputs: int, relations: int, *, apart: bool) -> None:
         super().__init__()
         self.itself = nn.Linear(inputs, outputs)
-        self.each = nn.ModuleList(
-            nn.Linear(inputs, outputs, bias=False) for _ in range(relations)
-        )
+        self.each = nn.ModuleList(nn.Linear(inputs, outputs, bias=False) for _ in range(relations))
         self.apart = apart
 
     def forward(self, nodes: Tensor, edges: Tensor) -> Tensor:
@@ -288,9 +287,7 @@ def tidy(problem: Problem) -> Iterator[None]:
         critic.requires_grad_(True)
         to_generator.step()
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(average.parameters()), list(generator.parameters()), 0.001
-            )
+            torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), 0.001)
         yield
 
 

@@ -13,7 +13,7 @@ import types
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -24,7 +24,8 @@ from wgankit.constraint import Constraint
 from wgankit.errors import CompileWarning, SettingError
 from wgankit.objective import Objective
 from wgankit.penalty import Penalty
-from wgankit.space import MetricSpace, Points, join, leaves
+from wgankit.rectifiers import MaskedRectifiers
+from wgankit.space import MetricSpace, Points, SmoothSpace, join
 from wgankit.state import read_rng, set_rng
 from wgankit.weight import RunningWeight
 
@@ -81,10 +82,7 @@ class CriticLoss:
         # Real and fake share a pass; the penalty has its own, because a second derivative
         # through a joint pass would run over all three batches.
         at_real, at_fake = self.critic(join(real, fake)).chunk(2)
-        if place is None:
-            slopes = self.constraint.slopes(self.space, self.critic, real, fake)
-        else:
-            slopes = self.space.slope(self.critic, *place)
+        slopes = self._slopes(real, fake, place)
         running = RunningWeight(self.space, self.constraint, scale)
         weight = running.now(real, fake)
         cost = self.constraint.cost(slopes, real)
@@ -95,6 +93,13 @@ class CriticLoss:
             if running.relative:
                 running.follow(self.constraint.w1(gap, cost, slopes, weight))
         return loss, Seen(gap, slopes, cost, weight, running.scale)
+
+    def _slopes(self, real: Points, fake: Points, place: Place | None) -> Tensor:
+        twice = isinstance(self.space, SmoothSpace) and isinstance(self.constraint, Penalty)
+        with MaskedRectifiers() if twice else nullcontext():
+            if place is None:
+                return self.constraint.slopes(self.space, self.critic, real, fake)
+            return self.space.slope(self.critic, *place)
 
 
 class CriticGradient(ABC):
@@ -288,14 +293,21 @@ def disagreement(compiled: CompiledGradient, real: Points, fake: Points, scale: 
 
 def relative_error(found: list[Tensor | None], wanted: list[Tensor | None]) -> float:
     """Return |found - wanted| / |wanted| over all parameters together."""
-    pairs = [
-        (torch.zeros_like(b) if a is None else a, torch.zeros_like(a) if b is None else b)
-        for a, b in zip(found, wanted, strict=True)
-        if a is not None or b is not None
-    ]  # type: ignore[arg-type]
-    apart = torch.stack([(a - b).double().square().sum() for a, b in pairs]).sum().sqrt()
-    length = torch.stack([b.double().square().sum() for _, b in pairs]).sum().sqrt()
-    return float(apart / length.clamp_min(1e-300))
+    apart, length = torch.zeros(2, dtype=torch.float64).unbind()
+    for one, other in zip(found, wanted, strict=True):
+        length = length + square(other)
+        if one is None or other is None:
+            apart = apart + square(one) + square(other)
+        else:
+            apart = apart + square(one - other)
+    return float((apart / length.clamp_min(1e-300)).sqrt())
+
+
+def square(gradient: Tensor | None) -> Tensor:
+    """Return the squared length of a gradient, on the host."""
+    if gradient is None:
+        return torch.zeros((), dtype=torch.float64)
+    return gradient.double().square().sum().cpu()
 
 
 def allowance(gradients: list[Tensor | None]) -> float:

@@ -301,7 +301,7 @@ class Training(Iterator[Step]):
 def passes_through(fabric: Fabric) -> bool:
     """Return whether Fabric does nothing around a network's forward: one process and precision."""
     from lightning_fabric.plugins.precision import Precision
-    from lightning_fabric.strategies import SingleDeviceStrategy
+    from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
     strategy = fabric.strategy
     return type(strategy) is SingleDeviceStrategy and type(strategy.precision) is Precision

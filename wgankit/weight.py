@@ -28,8 +28,10 @@ class RunningWeight:
         self, space: MetricSpace, penalty: Constraint, start: Tensor | torch.device
     ) -> None:
         self.space, self.penalty, self.relative = space, penalty, penalty.relative
-        fresh = not isinstance(start, Tensor)
-        self.scale = torch.full((), float("nan"), device=start) if fresh else start
+        if isinstance(start, Tensor):
+            self.scale = start
+        else:
+            self.scale = torch.full((), float("nan"), device=start)
 
     # No decorators: the compiler does not look into decorated methods of an object made on the way.
     def now(self, real: Points, fake: Points) -> Tensor:

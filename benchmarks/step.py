@@ -92,10 +92,17 @@ class Relations(nn.Module):
             said = torch.stack([linear(nodes) for linear in self.each], 1)
             return torch.tanh((edges @ said).sum(1) + self.itself(nodes))
         batch, relations, size, _ = edges.shape
-        heard = edges.reshape(batch, relations * size, size) @ nodes
-        heard = heard.view(batch, relations, size, -1).transpose(1, 2).flatten(2)
-        weight = torch.cat([linear.weight for linear in self.each], 1)  # type: ignore[misc]
-        return torch.tanh(nn.functional.linear(heard, weight) + self.itself(nodes))
+        inputs, outputs = nodes.shape[-1], self.itself.out_features
+        if inputs <= outputs:  # whatever makes the numbers few comes first
+            heard = edges.reshape(batch, relations * size, size) @ nodes
+            heard = heard.view(batch, relations, size, -1).transpose(1, 2).flatten(2)
+            weight = torch.cat([linear.weight for linear in self.each], 1)  # type: ignore[misc]
+            return torch.tanh(nn.functional.linear(heard, weight) + self.itself(nodes))
+        weight = torch.cat([linear.weight for linear in self.each])  # type: ignore[misc]
+        said = nn.functional.linear(nodes, weight).view(batch, size, relations, outputs)
+        said = said.transpose(1, 2).reshape(batch, relations * size, outputs)
+        heard = edges.transpose(1, 2).reshape(batch, size, relations * size) @ said
+        return torch.tanh(heard + self.itself(nodes))
 
 
 class GraphCritic(nn.Module):

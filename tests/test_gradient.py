@@ -127,12 +127,12 @@ def test_masked_rectifiers_give_the_same_gradients_with_fewer_products(layer, mo
     torch.manual_seed(0)
     widths = [nn.Linear(2, 16), layer, nn.Linear(16, 16), layer, nn.Linear(16, 1), nn.Flatten(0)]
     critic = nn.Sequential(*widths).double()
-    way = EagerGradient(loss_of(critic, Penalty(shape=two_sided)), torch.Tensor.backward)
+    loss = loss_of(critic, Penalty(shape=two_sided))
     with _Products() as plain:
-        wanted, _ = gradients(way, torch.float64)
+        wanted, _ = gradients(EagerGradient(loss, torch.Tensor.backward), torch.float64)
     monkeypatch.setattr(rectifiers, "LARGE", 0)
     with _Products() as masked:
-        found, _ = gradients(way, torch.float64)
+        found, _ = gradients(EagerGradient(loss, torch.Tensor.backward), torch.float64)
     assert all(torch.equal(a, b) for a, b in zip(found, wanted) if b is not None)
     assert masked.count < plain.count
 

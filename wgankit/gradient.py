@@ -76,13 +76,30 @@ class CriticLoss:
     objective: Objective
 
     def __call__(
-        self, real: Points, fake: Points, scale: Tensor, place: Place | None = None
+        self,
+        real: Points,
+        fake: Points,
+        scale: Tensor,
+        place: Place | None = None,
+        masks: MaskedRectifiers | None = None,
     ) -> tuple[Tensor, Seen]:
-        """Return the loss and what it saw; without a place the constraint draws one."""
+        """Return the loss and what it saw.
+
+        Arguments:
+            real: real points.
+            fake: as many generated points.
+            scale: the running estimate of W1.
+            place: where to take slopes; by default the constraint draws it.
+            masks: a block to take slopes in.
+        """
         # Real and fake share a pass; the penalty has its own, because a second derivative
         # through a joint pass would run over all three batches.
         at_real, at_fake = self.critic(join(real, fake)).chunk(2)
-        slopes = self._slopes(real, fake, place)
+        with masks or nullcontext():
+            if place is None:
+                slopes = self.constraint.slopes(self.space, self.critic, real, fake)
+            else:
+                slopes = self.space.slope(self.critic, *place)
         running = RunningWeight(self.space, self.constraint, scale)
         weight = running.now(real, fake)
         cost = self.constraint.cost(slopes, real)
@@ -94,12 +111,10 @@ class CriticLoss:
                 running.follow(self.constraint.w1(gap, cost, slopes, weight))
         return loss, Seen(gap, slopes, cost, weight, running.scale)
 
-    def _slopes(self, real: Points, fake: Points, place: Place | None) -> Tensor:
-        twice = isinstance(self.space, SmoothSpace) and isinstance(self.constraint, Penalty)
-        with MaskedRectifiers() if twice else nullcontext():
-            if place is None:
-                return self.constraint.slopes(self.space, self.critic, real, fake)
-            return self.space.slope(self.critic, *place)
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether slopes are gradients that the loss is differentiated through."""
+        return isinstance(self.space, SmoothSpace) and isinstance(self.constraint, Penalty)
 
 
 class CriticGradient(ABC):
@@ -116,12 +131,6 @@ class CriticGradient(ABC):
         """
 
 
-def clear(critic: nn.Module) -> None:
-    """Forget the gradients of a critic."""
-    for parameter in critic.parameters():
-        parameter.grad = None
-
-
 @final
 class EagerGradient(CriticGradient):
     """Operation by operation, as written: the reference.
@@ -133,11 +142,17 @@ class EagerGradient(CriticGradient):
 
     def __init__(self, loss: CriticLoss, backward: Callable[[Tensor], None]) -> None:
         self.loss, self.backward = loss, backward
+        self.parameters = list(loss.critic.parameters())
+        self.masks = MaskedRectifiers() if loss.differentiates_twice else None
 
     def __call__(self, real: Points, fake: Points, scale: Tensor) -> Seen:
         """Compute the loss and go back through it."""
-        loss, seen = self.loss(real, fake, scale)
-        clear(self.loss.critic)
+        loss, seen = self.loss(real, fake, scale, masks=self.masks)
+        # Batches keep their size, so what the first one had no use for none will have.
+        if self.masks and not self.masks.used:
+            self.masks = None
+        for parameter in self.parameters:
+            parameter.grad = None
         self.backward(loss)
         return seen
 
@@ -160,7 +175,8 @@ class CompiledGradient(CriticGradient):
         self.parameters = [p for p in loss.critic.parameters() if p.requires_grad]
 
         def gradients(real: Points, fake: Points, scale: Tensor, place: Place) -> Any:
-            value, seen = loss(real, fake, scale, place)
+            masks = MaskedRectifiers() if loss.differentiates_twice else None
+            value, seen = loss(real, fake, scale, place, masks)
             found = torch.autograd.grad(value, self.parameters, allow_unused=True)
             return [None if one is None else one.detach() for one in found], tuple(seen)
 

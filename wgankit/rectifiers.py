@@ -24,7 +24,13 @@ class MaskedRectifiers(TorchFunctionMode):
 
     Where rectifiers are small and run one by one on a CPU they are left alone, being faster there;
     on other devices they are masked only when compiled.
+
+    `used` tells whether any was masked: entering the block in vain costs time as well.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = False
 
     def __torch_function__(
         self,
@@ -36,6 +42,7 @@ class MaskedRectifiers(TorchFunctionMode):
         """Run a function of torch, or the masked form of a rectifier."""
         kwargs = kwargs or {}
         if function in SLOPES and pays(args[0] if args else None, kwargs):
+            self.used = True
             return masked(*args, below=SLOPES[function], **kwargs)
         return function(*args, **kwargs)
 

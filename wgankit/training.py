@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -54,13 +55,23 @@ class Step:
 
     Arguments:
         index: how many steps are done, this one included.
-        estimate: the critic's report on its last update of the step.
         generator_loss: the objective's generator loss.
+        constraint: what keeps the critic 1-Lipschitz.
+        real: the real points of the critic's last update of the step.
+        seen: what that update saw.
     """
 
     index: int
-    estimate: Estimate
     generator_loss: Tensor
+    constraint: Constraint
+    real: Points
+    seen: Seen
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """The critic's report on its last update of the step, made up when somebody asks."""
+        gap, slopes, weight = self.seen.gap, self.seen.slopes, self.seen.weight
+        return figures(gap, slopes, self.constraint, weight, self.real)
 
     @property
     def w1(self) -> Tensor:
@@ -135,6 +146,7 @@ class Training(Iterator[Step]):
         self.critic, self.critic_optimizer = fabric.setup(critic, critic_optimizer)
         plain = passes_through(fabric)
         self.score = self.critic.module if plain else self.critic
+        self.make = self.generator.module if plain else self.generator
         self.improve = critic_gradient(
             EagerGradient(CriticLoss(self.score, space, penalty, objective), fabric.backward),
             compile,
@@ -161,21 +173,21 @@ class Training(Iterator[Step]):
             raise StopIteration
         with self._own_random_numbers():
             self._set_rates()
-            estimate = self._improve_critic()
+            real, seen = self._improve_critic()
             loss = self._improve_generator()
         self.index += 1
-        return Step(self.index, estimate, loss)
+        return Step(self.index, loss, self.penalty, real, seen)
 
-    def _improve_critic(self) -> Estimate:
+    def _improve_critic(self) -> tuple[Points, Seen]:
         """Update the critic n_critic times, on fakes of one pass through the generator."""
         with torch.no_grad():
             latents = self.latent.sample(self.batch * self.n_critic, self.device)
-            fakes = self._disturb(self.generator(latents))
+            fakes = self._disturb(self.make(latents))
         for turn in range(self.n_critic):
             real = self._draw()
             fake = pick(fakes, slice(turn * self.batch, (turn + 1) * self.batch))
             seen = self._critic_update(real, fake)
-        return figures(seen.gap, seen.slopes, self.penalty, seen.weight, real)
+        return real, seen
 
     def _critic_update(self, real: Points, fake: Points) -> Seen:
         seen = self.improve(real, fake, self.weight.scale)
@@ -187,7 +199,7 @@ class Training(Iterator[Step]):
     def _improve_generator(self) -> Tensor:
         latents = self.latent.sample(self.batch, self.device)
         self.critic.requires_grad_(False)
-        at_fake = self.score(self._disturb(self.generator(latents)))
+        at_fake = self.score(self._disturb(self.make(latents)))
         loss = self.objective.generator(at_fake, lambda: self.score(self._draw()))
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)

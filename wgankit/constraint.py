@@ -41,13 +41,14 @@ class Constraint(ABC):
         """Return R, what the slopes cost the critic: a scalar, without the weight."""
 
     @abstractmethod
-    def read(
-        self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the estimate of W1 that a gap D stands for, and the residual of its stationarity.
+    def w1(self, gap: Tensor, cost: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
+        """Return the estimate of W1 that a gap D stands for; `cost` is R of the slopes."""
 
-        The residual is (D - lambda dR) / D with dR the derivative of R as the critic is scaled
-        up: 0 at a critic whose output scale is optimal.
+    @abstractmethod
+    def residual(self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor) -> Tensor:
+        """Return (D - lambda dR) / D with dR the derivative of R as the critic is scaled up.
+
+        0 at a critic whose output scale is optimal.
         """
 
     def enforce(self, critic: nn.Module) -> None:
@@ -67,11 +68,13 @@ class Unpenalised(Constraint):
         """Return 0."""
         return slopes.new_zeros(())
 
-    def read(
-        self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return D / (largest slope), because the gap has no scale of its own, and 0."""
-        return gap / slopes.amax().clamp_min(torch.finfo(gap.dtype).tiny), torch.zeros_like(gap)
+    def w1(self, gap: Tensor, cost: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
+        """Return D / (largest slope), because the gap has no scale of its own."""
+        return gap / slopes.amax().clamp_min(torch.finfo(gap.dtype).tiny)
+
+    def residual(self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor) -> Tensor:
+        """Return 0."""
+        return torch.zeros_like(gap)
 
 
 @final
@@ -87,11 +90,9 @@ class Unconstrained(Unpenalised):
 class ByConstruction(Unpenalised):
     """The critic cannot be steeper than 1: `McShane`, `NormBounded`.  D is a lower bound of W1."""
 
-    def read(
-        self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return D and 0."""
-        return gap, torch.zeros_like(gap)
+    def w1(self, gap: Tensor, cost: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
+        """Return D."""
+        return gap
 
 
 @final

@@ -90,7 +90,7 @@ def fit_critic(
             report = figures(gap, slopes, penalty, weight, x)
             # The weight settles in the first half and then stays, so that the optimum does.
             if step < steps // 2:
-                running.follow(report)
+                running.follow(report.w1)
             if watch:
                 watch(step + 1, report)
         x, y = (law.draw(report_pairs or 16 * pairs) for law in laws)

@@ -27,3 +27,7 @@ class RunError(WgankitError, OSError):
 
 class MissingPackageError(WgankitError, ImportError):
     """An optional package that the call needs and this environment lacks."""
+
+
+class CompileWarning(UserWarning):
+    """Something asked to be compiled runs as written, and the message says why."""

@@ -65,16 +65,16 @@ def figures(
         real: the real points of the batch, for penalties that know groups.
     """
     gap, slopes = gap.detach(), slopes.detach()
-    w1, residual = constraint.read(gap, slopes, real, weight)
+    cost = constraint.cost(slopes, real)
     steepest = slopes.amax()
     return Estimate(
         gap=gap,
-        penalty=constraint.cost(slopes, real),
-        w1=w1,
+        penalty=cost,
+        w1=constraint.w1(gap, cost, slopes, weight),
         lower=gap / steepest.clamp_min(1.0),
         steepest=steepest,
         share_above_one=(slopes > 1).to(gap.dtype).mean(),
-        residual=residual,
+        residual=constraint.residual(gap, slopes, real, weight),
         weight=weight,
     )
 

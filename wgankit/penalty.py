@@ -182,13 +182,14 @@ class Penalty(Constraint):
         """Return R at two batches: `cost` of `slopes`."""
         return self.cost(self.slopes(space, critic, real, fake), real)
 
-    def read(
-        self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the shape's estimate of W1, and the residual (D - lambda E[s phi'(s)]) / D."""
-        w1 = self.shape.w1(gap, self.cost(slopes, real), weight, slopes.amax())
+    def w1(self, gap: Tensor, cost: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
+        """Return the shape's estimate of W1."""
+        return self.shape.w1(gap, cost, weight, slopes.amax())
+
+    def residual(self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor) -> Tensor:
+        """Return (D - lambda E[s phi'(s)]) / D."""
         grows = weight * self._mean(self.shape.scaled(slopes), slopes, real)
-        return w1, (gap - grows) / gap.abs().clamp_min(torch.finfo(gap.dtype).tiny)
+        return (gap - grows) / gap.abs().clamp_min(torch.finfo(gap.dtype).tiny)
 
     def _mean(self, values: Tensor, slopes: Tensor, real: Points) -> Tensor:
         """Return the mean of a figure of each slope, in the groups that the penalty counts."""

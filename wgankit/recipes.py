@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "evaluate_on": 1_000,
     "best": None,
     "precision": "32-true",
+    "compile": False,
 }
 """Settings of every recipe; a domain's `defaults` and the caller's settings replace them.
 
@@ -362,6 +363,7 @@ class Recipe:
             seed=settings["seed"],
             device=device,
             precision=settings["precision"],
+            compile=settings.get("compile", False),  # runs of earlier versions lack it
         )
 
     def save(self, path: str | Path) -> Path:

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -21,6 +22,7 @@ from wgankit.batches import Batches
 from wgankit.constraint import Constraint, Unconstrained
 from wgankit.errors import RunError, SettingError, ShapeError
 from wgankit.estimates import Estimate, figures
+from wgankit.gradient import CriticLoss, EagerGradient, Seen, critic_gradient
 from wgankit.latent import Latent, Normal
 from wgankit.objective import Objective, Wasserstein
 from wgankit.penalty import Penalty, check_constraint
@@ -53,13 +55,23 @@ class Step:
 
     Arguments:
         index: how many steps are done, this one included.
-        estimate: the critic's report on its last update of the step.
         generator_loss: the objective's generator loss.
+        constraint: what keeps the critic 1-Lipschitz.
+        real: the real points of the critic's last update of the step.
+        seen: what that update saw.
     """
 
     index: int
-    estimate: Estimate
     generator_loss: Tensor
+    constraint: Constraint
+    real: Points
+    seen: Seen
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """The critic's report on its last update of the step, made up when somebody asks."""
+        gap, slopes, weight = self.seen.gap, self.seen.slopes, self.seen.weight
+        return figures(gap, slopes, self.constraint, weight, self.real)
 
     @property
     def w1(self) -> Tensor:
@@ -122,6 +134,7 @@ class Training(Iterator[Step]):
         noise: Callable[[Points], Points] | None,
         seed: int,
         fabric: Fabric,
+        compile: bool | str,
     ) -> None:
         self.space, self.latent, self.penalty, self.objective = space, latent, penalty, objective
         self.steps, self.batch, self.n_critic, self.ema = steps, batch, n_critic, ema
@@ -131,6 +144,16 @@ class Training(Iterator[Step]):
         self.average = copy.deepcopy(generator).to(self.device).requires_grad_(False).eval()
         self.generator, self.generator_optimizer = fabric.setup(generator, generator_optimizer)
         self.critic, self.critic_optimizer = fabric.setup(critic, critic_optimizer)
+        plain = passes_through(fabric)
+        self.score = self.critic.module if plain else self.critic
+        self.make = self.generator.module if plain else self.generator
+        self.improve = critic_gradient(
+            EagerGradient(CriticLoss(self.score, space, penalty, objective), fabric.backward),
+            compile,
+            updates=None if steps is None else steps * n_critic,
+            device=self.device,
+            plain=plain,
+        )
         self.rates = [
             [group["lr"] for group in optimizer.param_groups]
             for optimizer in (self.generator_optimizer, self.critic_optimizer)
@@ -150,42 +173,34 @@ class Training(Iterator[Step]):
             raise StopIteration
         with self._own_random_numbers():
             self._set_rates()
-            estimate = self._improve_critic()
+            real, seen = self._improve_critic()
             loss = self._improve_generator()
         self.index += 1
-        return Step(self.index, estimate, loss)
+        return Step(self.index, loss, self.penalty, real, seen)
 
-    def _improve_critic(self) -> Estimate:
+    def _improve_critic(self) -> tuple[Points, Seen]:
         """Update the critic n_critic times, on fakes of one pass through the generator."""
         with torch.no_grad():
             latents = self.latent.sample(self.batch * self.n_critic, self.device)
-            fakes = self._disturb(self.generator(latents))
+            fakes = self._disturb(self.make(latents))
         for turn in range(self.n_critic):
+            real = self._draw()
             fake = pick(fakes, slice(turn * self.batch, (turn + 1) * self.batch))
-            report = self._critic_update(self._draw(), fake)
-        return report
+            seen = self._critic_update(real, fake)
+        return real, seen
 
-    def _critic_update(self, real: Points, fake: Points) -> Estimate:
-        # Real and fake share a pass; the penalty has its own, because a second derivative
-        # through a joint pass would run over all three batches.
-        at_real, at_fake = self.critic(join(real, fake)).chunk(2)
-        slopes = self.penalty.slopes(self.space, self.critic, real, fake)
-        weight = self.weight.now(real, fake)
-        loss = self.objective.critic(at_real, at_fake)
-        loss = loss + weight * self.penalty.cost(slopes, real)
-        self.critic_optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
+    def _critic_update(self, real: Points, fake: Points) -> Seen:
+        seen = self.improve(real, fake, self.weight.scale)
         self.critic_optimizer.step()
         self.penalty.enforce(self.critic)
-        report = figures(at_real.mean() - at_fake.mean(), slopes, self.penalty, weight, real)
-        self.weight.follow(report)
-        return report
+        self.weight.scale = seen.scale
+        return seen
 
     def _improve_generator(self) -> Tensor:
         latents = self.latent.sample(self.batch, self.device)
         self.critic.requires_grad_(False)
-        at_fake = self.critic(self._disturb(self.generator(latents)))
-        loss = self.objective.generator(at_fake, lambda: self.critic(self._draw()))
+        at_fake = self.score(self._disturb(self.make(latents)))
+        loss = self.objective.generator(at_fake, lambda: self.score(self._draw()))
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.critic.requires_grad_(True)
@@ -295,6 +310,15 @@ class Training(Iterator[Step]):
             check_separate(self.critic, join(self._disturb(real), self._disturb(fake)))
 
 
+def passes_through(fabric: Fabric) -> bool:
+    """Return whether Fabric does nothing around a network's forward: one process and precision."""
+    from lightning_fabric.plugins.precision import Precision
+    from lightning_fabric.strategies.single_device import SingleDeviceStrategy
+
+    strategy = fabric.strategy
+    return type(strategy) is SingleDeviceStrategy and type(strategy.precision) is Precision
+
+
 def latent_of(generator: nn.Module) -> Latent:
     """Return normal vectors as long as the generator's first linear layer wants them.
 
@@ -349,6 +373,7 @@ def train(
     precision: str = "32-true",
     fabric: Fabric | None = None,
     resume: Path | str | None = None,
+    compile: bool | str = False,
 ) -> Training:
     """Train a generator against a critic; returns an iterator of steps.
 
@@ -383,6 +408,13 @@ def train(
         precision: Fabric's name of a precision.
         fabric: a Fabric of your own, which replaces `device` and `precision`.
         resume: a file that `Training.save` wrote; the steps go on as if never stopped.
+        compile: True compiles the critic's update (6 to 90 seconds of CPU time once, then small
+            critics are about twice as fast and large ones a little); "auto" does so in runs of
+            at least `wgankit.gradient.WORTHWHILE` critic updates where a C++ compiler (on a GPU:
+            Triton) is at hand.  What cannot be compiled, draws random numbers (dropout), has
+            another constraint than a `Penalty`, or disagrees with the update as written on the
+            first batch runs as written, with a `CompileWarning`.  Off by default: compiled figures
+            differ from others in their last digits, and from one machine to another.
 
     Returns:
         A `Training`: iterate over it; `.average` is the generator to sample from; `.save(path)`.
@@ -412,6 +444,7 @@ def train(
         noise=noise,
         seed=seed,
         fabric=fabric or Fabric(accelerator=device, devices=1, precision=precision),  # type: ignore[arg-type]
+        compile=compile,
     )
     if resume is not None:
         training.load(resume)

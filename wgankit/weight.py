@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from wgankit.constraint import Constraint
-from wgankit.estimates import Estimate
 from wgankit.space import MetricSpace, Points
 
 
@@ -19,28 +18,36 @@ class RunningWeight:
     Arguments:
         space: the metric space.
         penalty: the penalty.
-        device: where the batches are.
+        start: the running estimate to go on from, a scalar; or where the batches are, and it
+            starts with the first of them.
 
     `scale` is the running estimate, a scalar tensor, NaN before the first batch.
     """
 
-    def __init__(self, space: MetricSpace, penalty: Constraint, device: torch.device) -> None:
-        self.space, self.penalty = space, penalty
-        self.scale = torch.full((), float("nan"), device=device)
+    def __init__(
+        self, space: MetricSpace, penalty: Constraint, start: Tensor | torch.device
+    ) -> None:
+        self.space, self.penalty, self.relative = space, penalty, penalty.relative
+        if isinstance(start, Tensor):
+            self.scale = start
+        else:
+            self.scale = torch.full((), float("nan"), device=start)
 
-    @torch.no_grad()
+    # No decorators: the compiler does not look into decorated methods of an object made on the way.
     def now(self, real: Points, fake: Points) -> Tensor:
         """Return lambda for a batch of pairs."""
-        if not self.penalty.relative:
+        if not self.relative:
             return torch.full_like(self.scale, self.penalty.weight)
-        # An independent pairing is a transport, so its mean cost is at least W1.
-        reach = self.space.distance(real, fake).mean()
-        self.scale = torch.where(self.scale.isnan(), reach, self.scale)
-        self.scale = torch.minimum(self.scale, reach)
-        return self.penalty.weight * torch.maximum(self.scale, reach * 0.01)
+        with torch.no_grad():
+            # An independent pairing is a transport, so its mean cost is at least W1.
+            reach = self.space.distance(real, fake).mean()
+            self.scale = torch.where(self.scale.isnan(), reach, self.scale)
+            self.scale = torch.minimum(self.scale, reach)
+            return self.penalty.weight * torch.maximum(self.scale, reach * 0.01)
 
-    @torch.no_grad()
-    def follow(self, report: Estimate) -> None:
-        """Move the running estimate a fiftieth of the way to a report's W1."""
-        if self.penalty.relative:
-            self.scale = torch.lerp(self.scale, report.w1.clamp_min(0).to(self.scale.dtype), 0.02)
+    def follow(self, w1: Tensor) -> None:
+        """Move the running estimate a fiftieth of the way to an estimate of W1."""
+        if not self.relative:
+            return
+        with torch.no_grad():
+            self.scale = torch.lerp(self.scale, w1.clamp_min(0).to(self.scale.dtype), 0.02)

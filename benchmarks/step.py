@@ -122,7 +122,8 @@ class GraphCritic(nn.Module):
         h = self.second(torch.cat([h, nodes], -1), relations)
         h = torch.cat([h, nodes], -1)
         pooled = torch.tanh((torch.sigmoid(self.gate(h)) * torch.tanh(self.value(h))).sum(1))
-        return self.score(pooled).squeeze(-1)
+        scores: Tensor = self.score(pooled).squeeze(-1)
+        return scores
 
 
 class GraphGenerator(nn.Module):
@@ -244,7 +245,8 @@ def textbook_penalty(critic: nn.Module, real: Points, fake: Points) -> Tensor:
         at, leaves(points), torch.ones_like(at), create_graph=True, retain_graph=True
     )
     flat = torch.cat([gradient.reshape(count, -1) for gradient in gradients], 1)
-    return ((flat.norm(2, dim=1) - 1) ** 2).mean()
+    found: Tensor = ((flat.norm(2, dim=1) - 1) ** 2).mean()
+    return found
 
 
 def tidy(problem: Problem) -> Iterator[None]:
@@ -421,7 +423,8 @@ def main(given: Sequence[str] | None = None) -> int:
     tell_header()
     turns, seconds = (5, 0.2) if options.quick else (15, 0.5)
     compile = not (options.quick or options.no_compile)
-    lines, missed = [], []
+    lines: list[Line] = []
+    missed: list[Missed] = []
     for problem in PROBLEMS:
         if options.only and options.only not in problem.name:
             continue

@@ -70,7 +70,7 @@ def _steepest_corner(limit: float) -> float:
         nn.init.ones_(parameter)
     Clipping(limit).enforce(critic)
     ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    return float(critic(ends).diff(dim=0))
+    return float(critic(ends).detach().diff(dim=0))
 
 
 class Quadratic(nn.Module):

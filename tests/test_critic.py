@@ -32,7 +32,7 @@ def at(place):
     ids=["points", "samplers", "both"],
 )
 def test_two_points_end_at_the_congestion_law(real, fake):
-    """Slope 1 + d / (2 lambda), D = d (1 + d / (2 lambda)), D - 2 lambda R = d (S1)."""
+    """Slope 1 + d / (2 lambda), D = d (1 + d / (2 lambda)), D - 2 lambda R = d."""
     critic = _Line()
     found = fit_critic(
         critic, real, fake, space=Normed(), steps=400, pairs=16, rate=0.05,

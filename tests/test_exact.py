@@ -24,7 +24,7 @@ def test_one_dimension_agrees_with_quantiles(seed, n, m):
 
 
 def test_duality_and_potentials():
-    """Primal = dual, and the potentials are 1-Lipschitz across (theory S6)."""
+    """Primal = dual, and the potentials are 1-Lipschitz across."""
     torch.manual_seed(0)
     x, y = torch.randn(30, 3, dtype=torch.float64), torch.randn(40, 3, dtype=torch.float64) + 1
     plan = exact.transport(Normed(), x, y)

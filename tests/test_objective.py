@@ -60,7 +60,7 @@ def test_best_critic_of_the_classical_game_measures_jensen_shannon():
 
 @pytest.mark.parametrize("steepness", [1.0, 10.0, 100.0])
 def test_vanishing_and_exploding_gradients_of_a_perfect_discriminator(steepness):
-    """S8: two points b apart, f = k (b/2 - x): gradient at the fake k/(1+e^{kb/2}), k, and 1."""
+    """Two points b apart, f = k (b/2 - x): gradient at the fake k/(1+e^{kb/2}), k, and 1."""
     fake = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
     score = steepness * (1.0 - fake)
     found = {}

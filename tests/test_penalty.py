@@ -126,7 +126,7 @@ def test_optimal_critic_of_two_points_is_debiased_exactly(distance, weight):
     """Two points at d: the best critic has slope 1 + d/(2 lambda) so that D - 2 lam R = d.
 
     With penalty points uniform between them sigma = 1/d, the flow is 1, and the best slope is
-    1 + d / (2 lambda); D = d (1 + d / (2 lambda)) (theory 0.1, S1).
+    1 + d / (2 lambda); D = d (1 + d / (2 lambda)).
     """
     slope = 1 + distance / (2 * weight)
     real, fake = torch.full((4, 1), distance), torch.zeros(4, 1)

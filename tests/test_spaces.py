@@ -62,7 +62,7 @@ def test_dual_norm_is_reached_by_the_steepest_linear_critic():
 @given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 100))
 @settings(deadline=None, max_examples=25)
 def test_penalty_does_not_depend_on_the_units_of_the_data(scale, seed):
-    """Data divided by s with scale=s: same slopes, same penalty, same W1 (theory S19)."""
+    """Data divided by s with scale=s: same slopes, same penalty, same W1."""
     torch.manual_seed(seed)
     weights = torch.randn(6, dtype=torch.float64)
     real, fake = torch.randn(2, 16, 6, dtype=torch.float64)
@@ -94,7 +94,7 @@ def test_labels_count_differences():
 @given(seed=st.integers(0, 1000))
 @settings(deadline=None, max_examples=10)
 def test_w1_of_product_laws_of_labels_is_the_sum_of_total_variations(seed):
-    """W1 for weighted Hamming of product laws: sum_i w TV(p_i, q_i) (theory 3.3)."""
+    """W1 for weighted Hamming of product laws: sum_i w TV(p_i, q_i)."""
     torch.manual_seed(seed)
     sites, labels, weight = 3, 3, 1.7
     p = torch.randn(sites, labels, dtype=torch.float64).softmax(-1)
@@ -108,7 +108,7 @@ def test_w1_of_product_laws_of_labels_is_the_sum_of_total_variations(seed):
 
 
 def test_w1_adds_up_over_independent_parts():
-    """For p = 1 the W1 of independent parts is the weighted sum of the parts' W1 (A.7)."""
+    """For p = 1 the W1 of independent parts is the weighted sum of the parts' W1."""
     torch.manual_seed(0)
     x1, y1, x2, y2 = torch.randn(4, 6, 2, dtype=torch.float64)
     grid = torch.cartesian_prod(torch.arange(6), torch.arange(6))

@@ -94,7 +94,7 @@ def test_padding_changes_no_distance():
 
 def test_w1_on_isomorphism_classes_is_that_of_exchangeable_lifts():
     """All graphs on 3 nodes: W1 of the classes under the least edit distance over numberings equals
-    W1 of the laws spread evenly over all numberings (theory A.3)."""
+    W1 of the laws spread evenly over all numberings."""
     pairs = [(0, 1), (0, 2), (1, 2)]
     graphs = []
     for bits in itertools.product((0, 1), repeat=3):
@@ -165,7 +165,7 @@ def test_w1_on_the_eleven_classes_of_graphs_on_four_nodes():
 @given(seed=st.integers(0, 10_000), node_weight=st.floats(0.2, 3), edge_weight=st.floats(0.2, 3))
 @settings(deadline=None, max_examples=15)
 def test_relaxing_labels_loses_nothing(seed, node_weight, edge_weight):
-    """Theory A.4: a 1-Lipschitz f on hard labels extends to F(p) = E f(labels ~ p), which equals f
+    """A 1-Lipschitz f on hard labels extends to F(p) = E f(labels ~ p), which equals f
     at hard labels and whose slope is nowhere above 1; so both problems have the same W1."""
     space = LabelledGraphs(node_weight, edge_weight)
     hard = all_graphs(3, (0, 1, 2))

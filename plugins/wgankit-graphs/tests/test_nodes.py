@@ -139,7 +139,7 @@ def test_every_edge_is_looked_at_once():
 
 
 def test_w1_on_a_tree_is_the_sum_over_edges():
-    """W1 = sum_e w_e |mu(T_e) - nu(T_e)| (theory S40)."""
+    """W1 = sum_e w_e |mu(T_e) - nu(T_e)|."""
     source = torch.Generator().manual_seed(3)
     tree = nx.Graph()
     for node in range(1, 20):

@@ -254,6 +254,7 @@ def test_an_existing_run_is_never_overwritten(fitted, tmp_path):
         ("square", {"penalty": {"shape": "round"}}, SettingError, "one-sided"),
         ("square", {"schedule": "jump"}, SettingError, "constant or linear"),
         ("square", {"held_out": 1.0}, SettingError, "held_out"),
+        ("square", {"compile": "sometimes"}, SettingError, "compile is true, false"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(

@@ -415,6 +415,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         raise SettingError(f"rate is a number > 0, such as 1e-4; got {rate!r}")
     if not 0 <= settings["held_out"] < 1:
         raise SettingError(f"held_out is a share in [0, 1); got {settings['held_out']!r}")
+    if settings.get("compile", False) not in (True, False, "auto"):
+        raise SettingError(f'compile is true, false or "auto"; got {settings["compile"]!r}')
     schedule_named(settings["schedule"], settings["steps"])
     penalty_from(**settings["penalty"])
 

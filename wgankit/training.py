@@ -299,7 +299,8 @@ class Training(Iterator[Step]):
         check_constraint(self.space, self.penalty, self.objective)
         fake = self.average(self.latent.sample(batch_size(real), self.device))
         check_fake(real, fake)
-        scores = self.critic(join(self._disturb(real), self._disturb(fake)))
+        points = join(self._disturb(real), self._disturb(fake))
+        scores = self.critic(points)
         if scores.shape != (2 * batch_size(real),):
             raise ShapeError(
                 "the critic must return one score for each point, "
@@ -307,7 +308,7 @@ class Training(Iterator[Step]):
                 + ("; end its forward with .squeeze(-1)" if scores.dim() == 2 else "")
             )
         if not isinstance(self.penalty, Unconstrained):
-            check_separate(self.critic, join(self._disturb(real), self._disturb(fake)))
+            check_separate(self.critic, points)
 
 
 def passes_through(fabric: Fabric) -> bool:

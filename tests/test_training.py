@@ -494,3 +494,14 @@ def test_latents_without_codes_are_refused():
         wgankit.MixtureLatent(0, 2)
     with pytest.raises(SettingError, match="apart"):
         wgankit.MixtureGenerator(wgankit.MixtureLatent(2, 2), nn.Identity(), apart=0)
+
+
+def test_checks_before_training_draw_noise_once_so_that_seeds_keep_their_meaning():
+    calls = []
+
+    def noise(points):
+        calls.append(len(points))
+        return points + 0.01 * torch.randn_like(points)
+
+    make(noise=noise)
+    assert calls == [2, 2]  # two real points and two generated ones

@@ -22,8 +22,8 @@ from wgankit import (
     train,
 )
 from wgankit.batches import Batches
+from wgankit.separate import check_separate
 from wgankit.state import load, save
-from wgankit.training import check_separate
 
 
 def make(data=None, steps=None, **settings):

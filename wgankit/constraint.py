@@ -44,12 +44,12 @@ class Constraint(ABC):
     def w1(self, gap: Tensor, cost: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
         """Return the estimate of W1 that a gap D stands for; `cost` is R of the slopes."""
 
-    @abstractmethod
     def residual(self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor) -> Tensor:
         """Return (D - lambda dR) / D with dR the derivative of R as the critic is scaled up.
 
-        0 at a critic whose output scale is optimal.
+        0 at a critic whose output scale is optimal, and where a constraint leaves it no choice.
         """
+        return torch.zeros_like(gap)
 
     def enforce(self, critic: nn.Module) -> None:
         """Change the critic after an update, if the constraint works that way."""
@@ -71,10 +71,6 @@ class Unpenalised(Constraint):
     def w1(self, gap: Tensor, cost: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
         """Return D / (largest slope), because the gap has no scale of its own."""
         return gap / slopes.amax().clamp_min(torch.finfo(gap.dtype).tiny)
-
-    def residual(self, gap: Tensor, slopes: Tensor, real: Points, weight: Tensor) -> Tensor:
-        """Return 0."""
-        return torch.zeros_like(gap)
 
 
 @final

@@ -82,17 +82,17 @@ def fit_critic(
             weight = running.now(x, y)
             gap = _gap(critic, laws, x, y)
             slopes = penalty.slopes(space, critic, x, y)
+            cost = penalty.cost(slopes, x)
             optimizer.zero_grad(set_to_none=True)
-            (weight * penalty.cost(slopes, x) - gap).backward()  # type: ignore[no-untyped-call]
+            (weight * cost - gap).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             penalty.enforce(critic)
             schedule.step()
-            report = figures(gap, slopes, penalty, weight, x)
             # The weight settles in the first half and then stays, so that the optimum does.
             if step < steps // 2:
-                running.follow(report.w1)
+                running.follow(penalty.w1(gap.detach(), cost.detach(), slopes.detach(), weight))
             if watch:
-                watch(step + 1, report)
+                watch(step + 1, figures(gap, slopes, penalty, weight, x))
         x, y = (law.draw(report_pairs or 16 * pairs) for law in laws)
         with torch.no_grad():
             gap = _gap(critic, laws, x, y)

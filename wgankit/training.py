@@ -26,7 +26,7 @@ from wgankit.gradient import CriticLoss, EagerGradient, Seen, critic_gradient
 from wgankit.latent import Latent, Normal
 from wgankit.objective import Objective, Wasserstein
 from wgankit.penalty import Penalty, check_constraint
-from wgankit.separate import check_separate as check_separate
+from wgankit.separate import check_separate
 from wgankit.space import (
     MetricSpace,
     Points,
@@ -52,6 +52,8 @@ FORMAT = 1
 @dataclass(frozen=True)
 class Step:
     """What one step did; figures are scalar tensors on the device.
+
+    A step holds on to a batch, so keep its figures (`estimate.row()`) rather than many steps.
 
     Arguments:
         index: how many steps are done, this one included.

@@ -14,9 +14,9 @@ import wgankit
 from benchmarks.exactness.catalogue import Line, at_least, at_most, experiment, holds, near
 from wgankit import ByConstruction, Clipping, McShane, Normed, Penalty, SettingError, closed_forms
 from wgankit.funnels import FunnelProblem, Funnels
+from wgankit.separate import check_separate
 from wgankit.space import MetricSpace, pick
 from wgankit.spaces import Hyperboloid, Sphere
-from wgankit.training import check_separate
 
 SPACE = Normed()
 

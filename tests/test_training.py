@@ -373,7 +373,7 @@ def test_noise_passes_over_real_and_generated_points_alike():
     )
     seen.clear()
     next(training)
-    assert sorted(seen) == [8, 8, 8, 16]
+    assert sorted(seen) == [8, 16, 16]
 
 
 def test_latents_follow_their_laws():
@@ -505,3 +505,59 @@ def test_checks_before_training_draw_noise_once_so_that_seeds_keep_their_meaning
 
     make(noise=noise)
     assert calls == [2, 2]  # two real points and two generated ones
+
+
+class Sorts(wgankit.Conditioned):
+    """Noise beside the second part of real points, which is a condition."""
+
+    def sample(self, count, device):
+        return torch.randn(count, 3, device=device), torch.randint(2, (count, 1)).float()
+
+    def beside(self, real):
+        return torch.randn(len(real[0]), 3), real[1]
+
+
+class Given(nn.Module):
+    """Latents with a condition -> points with the same condition."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = Perceptron(4, 2, width=8)
+
+    def forward(self, latents):
+        return self.network(torch.cat(latents, 1)), latents[1]
+
+
+class Scores(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = Perceptron(3, width=8)
+
+    def forward(self, points):
+        return self.network(torch.cat(points, 1))
+
+
+def test_conditioned_latents_share_the_condition_of_the_real_point_beside_them():
+    """In every pair that the penalty sees, and in the generator's update."""
+    torch.manual_seed(0)
+    pairs = []
+
+    def spy(real, fake):
+        pairs.append((real[1], fake[1]))
+        return wgankit.between(real, fake)
+
+    training = train(
+        Given(),
+        Scores(),
+        (torch.randn(50, 2), torch.randint(2, (50, 1)).float()),
+        space=Product(Normed(), Normed()),
+        latent=Sorts(),
+        penalty=Penalty(where=spy),
+        batch=20,
+        n_critic=3,
+        device="cpu",
+    )
+    next(training)
+    assert len(pairs) == 3
+    assert all(torch.equal(real, fake) for real, fake in pairs)
+    assert any(len(real.unique()) == 2 for real, _ in pairs)

@@ -42,6 +42,7 @@ _WHERE = {
     "Objective": "objective",
     "Wasserstein": "objective",
     "Latent": "latent",
+    "Conditioned": "latent",
     "Normal": "latent",
     "Uniform": "latent",
     "Perceptron": "networks",
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from wgankit.hooks import RecipeSpec as RecipeSpec
     from wgankit.hooks import SpaceSpec as SpaceSpec
     from wgankit.hooks import hookimpl as hookimpl
+    from wgankit.latent import Conditioned as Conditioned
     from wgankit.latent import Latent as Latent
     from wgankit.latent import MixtureLatent as MixtureLatent
     from wgankit.latent import Normal as Normal

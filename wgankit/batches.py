@@ -34,15 +34,21 @@ class Batches:
         self.order = torch.empty(0, dtype=torch.long, device=leaves(points)[0].device)
         self.place = 0
 
-    def draw(self) -> Points:
-        """Return the next batch; a new random order begins where too few points are left."""
+    def draw(self, batches: int = 1) -> Points:
+        """Return the next batches, one after another in one.
+
+        A new random order begins where too few points are left for a whole batch.
+        """
+        places = [self._next() for _ in range(batches)]
+        return pick(self.points, places[0] if batches == 1 else torch.cat(places))
+
+    def _next(self) -> torch.Tensor:
         if self.place + self.size > len(self.order):
             device = self.order.device
             self.order = torch.randperm(batch_size(self.points), device=device)
             self.place = 0
-        index = self.order[self.place : self.place + self.size]
         self.place += self.size
-        return pick(self.points, index)
+        return self.order[self.place - self.size : self.place]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the epoch as plain data."""

@@ -20,6 +20,18 @@ class Latent(ABC):
         """Return `count` latent points, drawn on the device by its default generator."""
 
 
+class Conditioned(Latent):
+    """A law of latents that belong to real points, for generators that take a condition.
+
+    In training the latents of a batch are made beside the real points that the critic compares
+    their generated points with, so that both have the same condition.
+    """
+
+    @abstractmethod
+    def beside(self, real: Points) -> Points:
+        """Return a latent for each of a batch of real points, on their device."""
+
+
 @final
 class Normal(Latent):
     """Independent standard normal numbers.

@@ -23,7 +23,7 @@ from wgankit.constraint import Constraint, Unconstrained
 from wgankit.errors import RunError, SettingError, ShapeError
 from wgankit.estimates import Estimate, figures
 from wgankit.gradient import CriticLoss, EagerGradient, Seen, critic_gradient
-from wgankit.latent import Latent, Normal
+from wgankit.latent import Conditioned, Latent, Normal
 from wgankit.objective import Objective, Wasserstein
 from wgankit.penalty import Penalty, check_constraint
 from wgankit.separate import check_separate
@@ -181,14 +181,15 @@ class Training(Iterator[Step]):
         return Step(self.index, loss, self.penalty, real, seen)
 
     def _improve_critic(self) -> tuple[Points, Seen]:
-        """Update the critic n_critic times, on fakes of one pass through the generator."""
+        """Update the critic n_critic times, on points that were all drawn at once."""
+        points = self._draw(self.n_critic)
         with torch.no_grad():
-            latents = self.latent.sample(self.batch * self.n_critic, self.device)
-            fakes = self._disturb(self.make(latents))
+            fakes = self._disturb(self.make(self._latents(points)))
+            reals = self._disturb(points)
         for turn in range(self.n_critic):
-            real = self._draw()
-            fake = pick(fakes, slice(turn * self.batch, (turn + 1) * self.batch))
-            seen = self._critic_update(real, fake)
+            rows = slice(turn * self.batch, (turn + 1) * self.batch)
+            real = pick(reals, rows)
+            seen = self._critic_update(real, pick(fakes, rows))
         return real, seen
 
     def _critic_update(self, real: Points, fake: Points) -> Seen:
@@ -199,10 +200,17 @@ class Training(Iterator[Step]):
         return seen
 
     def _improve_generator(self) -> Tensor:
-        latents = self.latent.sample(self.batch, self.device)
+        beside = self._draw() if isinstance(self.latent, Conditioned) else None
+        latents = (
+            self._latents(beside)
+            if beside is not None
+            else self.latent.sample(self.batch, self.device)
+        )
         self.critic.requires_grad_(False)
         at_fake = self.score(self._disturb(self.make(latents)))
-        loss = self.objective.generator(at_fake, lambda: self.score(self._draw()))
+        loss = self.objective.generator(
+            at_fake, lambda: self.score(self._disturb(self._draw() if beside is None else beside))
+        )
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.critic.requires_grad_(True)
@@ -220,9 +228,15 @@ class Training(Iterator[Step]):
         for kept, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             kept.copy_(new)
 
-    def _draw(self) -> Points:
-        stored = self.batches.draw()
-        return self._disturb(self.prepare(stored) if self.prepare else stored)
+    def _draw(self, batches: int = 1) -> Points:
+        stored = self.batches.draw(batches)
+        return self.prepare(stored) if self.prepare else stored
+
+    def _latents(self, real: Points) -> Points:
+        """Return latents for as many points, beside these where they share conditions."""
+        if isinstance(self.latent, Conditioned):
+            return self.latent.beside(real)
+        return self.latent.sample(batch_size(real), self.device)
 
     def _disturb(self, points: Points) -> Points:
         return self.noise(points) if self.noise else points
@@ -299,7 +313,7 @@ class Training(Iterator[Step]):
         check_finite(self.batches.points, "data")
         check_points(self.space, real, "data")
         check_constraint(self.space, self.penalty, self.objective)
-        fake = self.average(self.latent.sample(batch_size(real), self.device))
+        fake = self.average(self._latents(real))
         check_fake(real, fake)
         points = join(self._disturb(real), self._disturb(fake))
         scores = self.critic(points)

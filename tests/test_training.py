@@ -561,3 +561,36 @@ def test_conditioned_latents_share_the_condition_of_the_real_point_beside_them()
     assert len(pairs) == 3
     assert all(torch.equal(real, fake) for real, fake in pairs)
     assert any(len(real.unique()) == 2 for real, _ in pairs)
+
+
+def test_content_is_added_to_the_generators_loss_at_the_points_beside():
+    """Alone (an objective of 0), it teaches the generator what the condition says."""
+
+    class Nothing(wgankit.Objective):
+        def critic(self, real, fake):
+            return 0 * fake.mean()
+
+        def generator(self, fake, score_real):
+            return 0 * fake.mean()
+
+    def content(fake, real):
+        assert torch.equal(fake[1], real[1])
+        return (fake[0] - real[1]).square().mean()
+
+    torch.manual_seed(0)
+    training = train(
+        Given(),
+        Scores(),
+        (torch.randn(50, 2), torch.randint(2, (50, 1)).float()),
+        space=Product(Normed(), Normed()),
+        latent=Sorts(),
+        objective=Nothing(),
+        content=content,
+        generator_rate=1e-2,
+        batch=20,
+        n_critic=1,
+        device="cpu",
+    )
+    losses = [float(next(training).generator_loss) for _ in range(200)]
+    assert losses[0] > 0.3
+    assert losses[-1] < 0.01

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from wgankit.errors import DataError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from wgankit.latent import Latent
     from wgankit.space import MetricSpace, Points
@@ -73,6 +73,7 @@ class Model:
         critic: batch of points -> scores `(B,)`.
         prepare: stored batch -> batch of points of `space`, on the device.
         noise: what real and generated points alike pass in training (see `wgankit.train`).
+        content: what the generator minimises besides the objective's loss (see `wgankit.train`).
     """
 
     space: MetricSpace
@@ -81,6 +82,7 @@ class Model:
     critic: nn.Module
     prepare: Callable[[Points], Points] = as_stored
     noise: Callable[[Points], Points] | None = None
+    content: Callable[[Points, Points], Tensor] | None = None
 
 
 class Domain(ABC):

@@ -360,6 +360,7 @@ class Recipe:
             ema=settings["ema"],
             prepare=model.prepare,
             noise=model.noise,
+            content=model.content,
             seed=settings["seed"],
             device=device,
             precision=settings["precision"],

@@ -134,13 +134,14 @@ class Training(Iterator[Step]):
         ema: float,
         prepare: Callable[[Points], Points] | None,
         noise: Callable[[Points], Points] | None,
+        content: Callable[[Points, Points], Tensor] | None,
         seed: int,
         fabric: Fabric,
         compile: bool | str,
     ) -> None:
         self.space, self.latent, self.penalty, self.objective = space, latent, penalty, objective
         self.steps, self.batch, self.n_critic, self.ema = steps, batch, n_critic, ema
-        self.schedule, self.prepare, self.noise = schedule, prepare, noise
+        self.schedule, self.prepare, self.noise, self.content = schedule, prepare, noise, content
         self.fabric = fabric
         self.device = fabric.device
         self.average = copy.deepcopy(generator).to(self.device).requires_grad_(False).eval()
@@ -200,17 +201,15 @@ class Training(Iterator[Step]):
         return seen
 
     def _improve_generator(self) -> Tensor:
-        beside = self._draw() if isinstance(self.latent, Conditioned) else None
-        latents = (
-            self._latents(beside)
-            if beside is not None
-            else self.latent.sample(self.batch, self.device)
-        )
+        beside = self._draw() if self.content or isinstance(self.latent, Conditioned) else None
         self.critic.requires_grad_(False)
-        at_fake = self.score(self._disturb(self.make(latents)))
+        made = self.make(self._latents(beside))
         loss = self.objective.generator(
-            at_fake, lambda: self.score(self._disturb(self._draw() if beside is None else beside))
+            self.score(self._disturb(made)),
+            lambda: self.score(self._disturb(self._draw() if beside is None else beside)),
         )
+        if self.content and beside is not None:
+            loss = loss + self.content(made, beside)
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         self.critic.requires_grad_(True)
@@ -232,11 +231,11 @@ class Training(Iterator[Step]):
         stored = self.batches.draw(batches)
         return self.prepare(stored) if self.prepare else stored
 
-    def _latents(self, real: Points) -> Points:
-        """Return latents for as many points, beside these where they share conditions."""
-        if isinstance(self.latent, Conditioned):
+    def _latents(self, real: Points | None) -> Points:
+        """Return latents for as many points (or a batch), beside these where conditions count."""
+        if isinstance(self.latent, Conditioned) and real is not None:
             return self.latent.beside(real)
-        return self.latent.sample(batch_size(real), self.device)
+        return self.latent.sample(self.batch if real is None else batch_size(real), self.device)
 
     def _disturb(self, points: Points) -> Points:
         return self.noise(points) if self.noise else points
@@ -385,6 +384,7 @@ def train(
     ema: float = 0.999,
     prepare: Callable[[Points], Points] | None = None,
     noise: Callable[[Points], Points] | None = None,
+    content: Callable[[Points, Points], Tensor] | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "32-true",
@@ -420,6 +420,9 @@ def train(
         noise: a random map that real and generated points alike pass before the critic sees them
             (instance noise; Sonderby et al., 2017), differentiable.  One that brings no two points
             further apart never increases W1, and `Step.w1` is then of the disturbed laws.
+        content: (generated points, real points) -> a scalar that the generator minimises besides
+            the objective's loss, such as the squared error of a restored picture; the real points
+            are those that a `Conditioned` latent was drawn beside.
         seed: of batches, latents and penalty points; the networks are initialised by the caller.
         device: "auto", "cpu", "cuda", ...: whatever Lightning Fabric calls an accelerator.
         precision: Fabric's name of a precision.
@@ -459,6 +462,7 @@ def train(
         ema=ema,
         prepare=prepare,
         noise=noise,
+        content=content,
         seed=seed,
         fabric=fabric or Fabric(accelerator=device, devices=1, precision=precision),  # type: ignore[arg-type]
         compile=compile,

@@ -532,3 +532,29 @@ def test_inductor_keeps_the_second_derivative_of_a_custom_function():
     grads = [[p.grad for p in each.players[1].parameters] for each in (one, other)]
     assert relative_error(*grads) < 1e-5
     assert Wasserstein is not None
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["all", "some"])
+def test_adam_stepped_by_hand_is_the_optimisers_own_to_the_last_digit(missing):
+    """Beside `torch.optim.Adam.step`, parameters without a gradient included."""
+    from wgankit.adam import WrittenAdam
+
+    def network():
+        torch.manual_seed(0)
+        made = Perceptron(3, 2, width=8)
+        return made, torch.optim.Adam(made.parameters(), 1e-2, betas=(0.3, 0.8), fused=True)
+
+    (one, mine), (other, theirs) = network(), network()
+    written = WrittenAdam(mine)
+    for turn in range(5):
+        gradients = [torch.randn_like(p) for p in one.parameters()]
+        if missing:
+            gradients[turn % 2] = None
+        for parameter, gradient in zip(other.parameters(), gradients):
+            parameter.grad = gradient
+        theirs.step()
+        written.step(gradients)
+    assert all(torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters()))
+    for p, q in zip(one.parameters(), other.parameters()):
+        for name, value in theirs.state[q].items():
+            assert torch.equal(mine.state[p][name], value), name

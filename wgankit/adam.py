@@ -54,18 +54,49 @@ class WrittenAdam:
         (group,) = optimizer.param_groups
         self.parameters: list[Tensor] = [one for one in group["params"] if one.requires_grad]
         self.betas, self.epsilon = group["betas"], group["eps"]
+        self.kept: Moments | None = None
         for one in self.parameters:
             begin(optimizer.state[one], one)
 
     def moments(self) -> Moments:
-        """Return the optimiser's state, in the parameters' order."""
-        states = [self.optimizer.state[one] for one in self.parameters]
-        return Moments(*([state[name] for state in states] for name in KEYS))
-
-    def held(self, moments: Moments) -> bool:
-        """Return whether the optimiser's state is still in these tensors."""
+        """Return the optimiser's state in the parameters' order; the same lists while it stays."""
         first = self.optimizer.state[self.parameters[0]]
-        return first["exp_avg"] is moments.means[0]
+        if self.kept is None or first["exp_avg"] is not self.kept.means[0]:
+            states = [self.optimizer.state[one] for one in self.parameters]
+            self.kept = Moments(*([state[name] for state in states] for name in KEYS))
+        return self.kept
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor | None]) -> None:
+        """Move the optimiser's parameters as its own `step` does, to the last digit.
+
+        The same fused operation, without the search for what to do that comes before it each time
+        and takes longer than the update of a small network.
+        """
+        moments = self.moments()
+        known = [one for one in gradients if one is not None]
+        rows = [list(row) for row in (self.parameters, *moments)]
+        if len(known) < len(gradients):
+            wanted = [place for place, one in enumerate(gradients) if one is not None]
+            rows = [[row[place] for place in wanted] for row in rows]
+        parameters, counts, means, squares = rows
+        torch._foreach_add_(counts, 1)
+        (group,) = self.optimizer.param_groups
+        torch._fused_adam_(
+            parameters,
+            known,
+            means,
+            squares,
+            [],
+            counts,
+            lr=group["lr"],
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=0.0,
+            eps=self.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
 
     @torch.no_grad()
     def update(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast, final
@@ -35,27 +36,41 @@ class Player:
     ) -> None:
         self.network, self.optimizer, self.processes = network, optimizer, processes
         self.parameters = [one for one in network.parameters() if one.requires_grad]
+        self.adam = written_adam(optimizer, self.parameters)
         self.rates = [float(group["lr"]) for group in optimizer.param_groups]
-        self.factor = 1.0
+        self.factor, self.known = 1.0, math.nan
         device = self.parameters[0].device if self.parameters else torch.device("cpu")
-        self.rate = torch.tensor(self.rates[0], dtype=torch.float64, device=device)
+        self.copied = torch.zeros((), dtype=torch.float64, device=device)
 
     def set_rates(self, factor: float) -> None:
         """Let learning rates be this many times what they were at the beginning."""
         if factor == self.factor:
             return
         self.factor = factor
-        self.rate.fill_(self.rates[0] * factor)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             if isinstance(group["lr"], Tensor):  # which a captured graph reads
                 group["lr"].fill_(rate * factor)
             else:
                 group["lr"] = rate * factor
 
+    def rate(self) -> Tensor:
+        """Return the learning rate of the first group in a tensor, always the same one."""
+        rate = self.optimizer.param_groups[0]["lr"]
+        if isinstance(rate, Tensor):
+            return rate
+        if rate != self.known:
+            self.known = rate
+            self.copied.fill_(rate)
+        return self.copied
+
     def update(self, gradients: Gradients) -> None:
         """Move the parameters."""
-        self.show(self.processes.mean(gradients))
-        self.optimizer.step()
+        gradients = self.processes.mean(gradients)
+        self.show(gradients)
+        if self.adam:
+            self.adam.step(gradients)
+        else:
+            self.optimizer.step()
 
     def show(self, gradients: Gradients) -> None:
         """Put gradients where people look for them."""
@@ -184,14 +199,16 @@ class Inside(Update):
     """Adam is compiled together with the gradients, on the optimiser's own state.
 
     Arguments:
-        player: whose Adam can be written out.
+        player: a network.
+        adam: its optimiser.
         prefix: of its network's parameters among the tensors that are traced.
         average: follows behind.
     """
 
-    def __init__(self, player: Player, prefix: str, average: Average | None = None) -> None:
-        self.player, self.average = player, average
-        self.adam = WrittenAdam(player.optimizer)
+    def __init__(
+        self, player: Player, adam: WrittenAdam, prefix: str, average: Average | None = None
+    ) -> None:
+        self.player, self.average, self.adam = player, average, adam
         named = player.network.named_parameters()
         self.names = [prefix + name for name, one in named if one.requires_grad]
         self.kept: tuple[Any, ...] = ()
@@ -208,9 +225,9 @@ class Inside(Update):
 
     def last(self) -> tuple[Any, ...]:
         """Return Adam's state and rate, and the average's share."""
-        if not (self.kept and self.adam.held(self.kept[0])):
-            share = self.average.share if self.average else self.player.rate
-            self.kept = (self.adam.moments(), self.player.rate, share)
+        moments, rate = self.adam.moments(), self.player.rate()
+        if not (self.kept and self.kept[0] is moments and self.kept[1] is rate):
+            self.kept = (moments, rate, self.average.share if self.average else rate)
         return self.kept
 
     def finish(self, gradients: Gradients) -> None:
@@ -247,11 +264,19 @@ class Outside(Update):
 
 def update_of(player: Player, prefix: str, average: Average | None = None) -> Update:
     """Return where a network's optimiser is to run."""
-    if can_be_written(player.optimizer):
-        held = player.optimizer.param_groups[0]["params"]
-        if list(map(id, held)) == list(map(id, player.network.parameters())):
-            return Inside(player, prefix, average)
+    if player.adam:
+        return Inside(player, player.adam, prefix, average)
     return Outside(player, average)
+
+
+def written_adam(
+    optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
+) -> WrittenAdam | None:
+    """Return an optimiser's update written out, if it is plain Adam on just these parameters."""
+    if not parameters or not can_be_written(optimizer):
+        return None
+    held = [one for one in optimizer.param_groups[0]["params"] if one.requires_grad]
+    return WrittenAdam(optimizer) if list(map(id, held)) == list(map(id, parameters)) else None
 
 
 def as_is(own: dict[str, Tensor], results: Any, last: tuple[Any, ...]) -> Any:

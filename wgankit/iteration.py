@@ -38,6 +38,8 @@ class Network:
 
     def __init__(self, module: nn.Module, low: torch.dtype | None) -> None:
         self.module, self.low = module, low
+        named = ((name, one) for name, one in module.named_parameters() if one.requires_grad)
+        self.places = [place(module, name) for name, _ in named]
 
     def __call__(self, points: Points) -> Any:
         """Return what the network makes of a batch."""
@@ -49,8 +51,14 @@ class Network:
         return on_leaves(lambda part: part.to(wide) if part.dtype == self.low else part, out)
 
     def trainable(self) -> list[Tensor]:
-        """Return the parameters that gradients are wanted of."""
-        return [one for one in self.module.parameters() if one.requires_grad]
+        """Return the parameters that gradients are wanted of, or what stands in their places."""
+        return [cast(Tensor, held[name]) for held, name in self.places]
+
+
+def place(module: nn.Module, name: str) -> tuple[dict[str, nn.Parameter | None], str]:
+    """Return where a module keeps the parameter of this name: a dictionary and a key of it."""
+    *path, last = name.split(".")
+    return module.get_submodule(".".join(path))._parameters, last
 
 
 def precision_named(name: str) -> torch.dtype | None:

@@ -1,9 +1,9 @@
 """Time of a training step: the loop everybody copies, a tidy one by hand, ours, ours compiled.
 
 Run `python -m benchmarks.step`.  All loops of one problem run in one process, in turns; a figure is
-the CPU time of one thread, and a ratio the median over the turns of the ratios within a turn, so
-that other work on the machine bears on both sides alike.  One iteration is five updates of the
-critic and one of the generator.
+the CPU time of one thread (with `--device cuda` that of the clock, the device waited for), and a
+ratio the median over the turns of the ratios within a turn, so that other work on the machine bears
+on both sides alike.  One iteration is five updates of the critic and one of the generator.
 
 The copied loop is what public code does: the critic's fakes keep the generator's graph, three calls
 of the critic, lambda fixed, NumPy noise, a DataLoader, the default Adam, a number read each time.
@@ -17,7 +17,7 @@ import copy
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import wgankit
 from benchmarks.command import Missed, finish, parser, tell_header
 from wgankit import Normal, Normed, Penalty, Product
-from wgankit.space import Points, join, leaves, on_leaves, pick, rebuild
+from wgankit.space import Points, join, leaves, on_leaves, pick, rebuild, to_device
 
 N_CRITIC, WEIGHT, RATE, BETAS = 5, 10.0, 1e-4, (0.0, 0.9)
 POINTS = 4096
@@ -149,7 +149,7 @@ class GraphGenerator(nn.Module):
 
 @dataclass(frozen=True)
 class Problem:
-    """Networks, data and the targets of performance: speed-ups over the copied loop."""
+    """Networks, data and the targets on a CPU: how often as fast as the copied loop."""
 
     name: str
     networks: Callable[[bool], tuple[nn.Module, nn.Module]]
@@ -157,8 +157,7 @@ class Problem:
     space: wgankit.SmoothSpace
     latent: int
     batch: int
-    eager: float
-    compiled: float
+    targets: Mapping[str, float]
 
 
 def plane() -> Points:
@@ -179,20 +178,61 @@ def perceptrons(width: int) -> Callable[[bool], tuple[nn.Module, nn.Module]]:
     return lambda copied: (dense(64, 2, width), scores(dense(2, 1, width)))
 
 
+def vectors() -> Points:
+    return torch.randn(POINTS, 64) + 3
+
+
+def larger_graphs() -> Points:
+    nodes = torch.eye(5)[torch.randint(5, (1024, 38))]
+    low = torch.randint(5, (1024, 38, 38)).triu(1)
+    return nodes, torch.eye(5)[low + low.transpose(1, 2)]
+
+
+def graph_networks(size: int) -> Callable[[bool], tuple[nn.Module, nn.Module]]:
+    return lambda copied: (GraphGenerator(32, size, 5, 5), GraphCritic(5, 5, apart=copied))
+
+
+def picture_networks(copied: bool) -> tuple[nn.Module, nn.Module]:
+    return pictures_generator(32, 64), pictures_critic(32)
+
+
+LABELLED = Product(Normed(), Normed(), p=2)
 PROBLEMS = (
-    Problem("MLP 2-64x3", perceptrons(64), plane, Normed(), 64, 256, 1.7, 3.5),
-    Problem("MLP 2-512x3", perceptrons(512), plane, Normed(), 64, 256, 1.35, 1.8),
     Problem(
-        "conv 32x32 f=32",
-        lambda copied: (pictures_generator(32, 64), pictures_critic(32)),
-        pictures, Normed(), 64, 64, 1.29, 1.6,
+        "MLP 2-64x3", perceptrons(64), plane, Normed(), 64, 256, {"eager": 1.7, "compiled": 3.5}
     ),
     Problem(
-        "graphs N=9",
-        lambda copied: (GraphGenerator(32, 9, 5, 5), GraphCritic(5, 5, apart=copied)),
-        graphs, Product(Normed(), Normed(), p=2), 32, 128, 1.73, 2.5,
+        "MLP 2-512x3", perceptrons(512), plane, Normed(), 64, 256,
+        {"eager": 1.35, "compiled": 1.8, "bfloat16": 2.5},
+    ),
+    Problem(
+        "conv 32x32 f=32", picture_networks, pictures, Normed(), 64, 64,
+        {"eager": 1.29, "compiled": 1.6, "bfloat16": 2.2},
+    ),
+    Problem(
+        "graphs N=9", graph_networks(9), graphs, LABELLED, 32, 128,
+        {"eager": 1.73, "compiled": 2.5},
     ),
 )  # fmt: skip
+MORE = (
+    Problem("MLP 2-64x3 B=64", perceptrons(64), plane, Normed(), 64, 64, {}),
+    Problem("MLP 2-64x3 B=4096", perceptrons(64), plane, Normed(), 64, 4096, {}),
+    Problem(
+        "MLP 64-512x3", lambda copied: (dense(64, 64, 512), scores(dense(64, 1, 512))), vectors,
+        Normed(), 64, 256, {},
+    ),
+    Problem("graphs N=38", graph_networks(38), larger_graphs, LABELLED, 32, 64, {}),
+)  # fmt: skip
+"""Problems without targets on a CPU, run with `--all`."""
+
+GPU_TARGETS = {
+    "MLP 2-64x3": {"captured": 5.0, "captured, compiled": 8.0},
+    "MLP 2-512x3": {"captured, compiled": 2.0},
+    "conv 32x32 f=32": {"captured, compiled": 2.0},
+    "graphs N=9": {"captured": 5.0, "captured, compiled": 8.0},
+}
+"""How often as fast as the copied loop on a GPU (an H200)."""
+
 OVERHEAD, MICROSECONDS = 1.02, 20.0
 
 
@@ -204,18 +244,19 @@ def endlessly(loader: DataLoader[Any]) -> Iterator[Any]:
         yield from loader
 
 
-def copied(problem: Problem) -> Iterator[None]:
+def copied(problem: Problem, device: str) -> Iterator[None]:
     """The loop everybody copies (WGAN-GP with lambda 10, two-sided); one iteration at a time."""
     torch.manual_seed(0)
-    generator, critic = problem.networks(True)
+    generator, critic = (network.to(device) for network in problem.networks(True))
     loader = DataLoader(TensorDataset(*leaves(problem.data())), problem.batch, shuffle=True)
     to_generator = torch.optim.Adam(generator.parameters(), lr=RATE, betas=BETAS)
     to_critic = torch.optim.Adam(critic.parameters(), lr=RATE, betas=BETAS)
     form = problem.data()
     for turn, batch in enumerate(endlessly(loader)):
-        real = rebuild(form, batch)
+        real = rebuild(form, [part.to(device) for part in batch])
         to_critic.zero_grad()
-        z = torch.tensor(np.random.normal(0, 1, (problem.batch, problem.latent))).float()
+        noise = np.random.normal(0, 1, (problem.batch, problem.latent))
+        z = torch.tensor(noise).float().to(device)
         fake = generator(z)
         loss = critic(fake).mean() - critic(real).mean()
         loss = loss + WEIGHT * textbook_penalty(critic, real, fake)
@@ -233,7 +274,7 @@ def copied(problem: Problem) -> Iterator[None]:
 
 def textbook_penalty(critic: nn.Module, real: Points, fake: Points) -> Tensor:
     count = len(leaves(real)[0])
-    alpha = torch.tensor(np.random.random(count)).float()
+    alpha = torch.tensor(np.random.random(count)).float().to(leaves(real)[0].device)
 
     def between(a: Tensor, b: Tensor) -> Tensor:
         share = alpha.view(-1, *[1] * (a.dim() - 1))
@@ -249,30 +290,30 @@ def textbook_penalty(critic: nn.Module, real: Points, fake: Points) -> Tensor:
     return found
 
 
-def tidy(problem: Problem) -> Iterator[None]:
+def tidy(problem: Problem, device: str) -> Iterator[None]:
     """The mathematics of `wgankit.train` by hand, for this problem alone."""
     torch.manual_seed(0)
-    generator, critic = problem.networks(False)
-    data, space, batch = problem.data(), problem.space, problem.batch
+    generator, critic = (network.to(device) for network in problem.networks(False))
+    data, space, batch = to_device(problem.data(), device), problem.space, problem.batch
     average = copy.deepcopy(generator).requires_grad_(False)
     to_generator = torch.optim.Adam(generator.parameters(), lr=RATE, betas=BETAS, fused=True)
     to_critic = torch.optim.Adam(critic.parameters(), lr=RATE, betas=BETAS, fused=True)
-    order, place, scale = torch.randperm(len(leaves(data)[0])), 0, None
+    order, place, scale = torch.randperm(len(leaves(data)[0]), device=device), 0, None
 
     def draw() -> Points:
         nonlocal order, place
         if place + batch > len(order):
-            order, place = torch.randperm(len(order)), 0
+            order, place = torch.randperm(len(order), device=device), 0
         place += batch
         return pick(data, order[place - batch : place])
 
     while True:
         with torch.no_grad():
-            fakes = generator(torch.randn(N_CRITIC * batch, problem.latent))
+            fakes = generator(torch.randn(N_CRITIC * batch, problem.latent, device=device))
         for turn in range(N_CRITIC):
             real, fake = draw(), pick(fakes, slice(turn * batch, (turn + 1) * batch))
             at_real, at_fake = critic(join(real, fake)).chunk(2)
-            t = torch.rand(batch)
+            t = torch.rand(batch, device=device)
             with torch.no_grad():
                 points = space.interpolate(real, fake, t)
             points = on_leaves(Tensor.requires_grad_, points)
@@ -290,7 +331,8 @@ def tidy(problem: Problem) -> Iterator[None]:
             with torch.no_grad():
                 scale = torch.lerp(scale, (gap - 2 * weight * cost).clamp_min(0), 0.02)
         critic.requires_grad_(False)
-        loss = -critic(generator(torch.randn(batch, problem.latent))).mean()
+        latent = torch.randn(batch, problem.latent, device=device)
+        loss = -critic(generator(latent)).mean()
         to_generator.zero_grad()
         loss.backward()
         critic.requires_grad_(True)
@@ -300,42 +342,72 @@ def tidy(problem: Problem) -> Iterator[None]:
         yield
 
 
-def ours(problem: Problem, **settings: Any) -> Iterator[None]:
+def ours(problem: Problem, device: str, **settings: Any) -> Iterator[None]:
     """`wgankit.train` with its defaults."""
     torch.manual_seed(0)
     generator, critic = problem.networks(False)
     training = wgankit.train(
         generator, critic, problem.data(), space=problem.space, latent=Normal(problem.latent),
-        penalty=Penalty(weight=WEIGHT), batch=problem.batch, n_critic=N_CRITIC, device="cpu",
+        penalty=Penalty(weight=WEIGHT), batch=problem.batch, n_critic=N_CRITIC, device=device,
         **settings,
     )  # fmt: skip
     for _ in training:
         yield
 
 
+def loops_of(problem: Problem, device: str, *, compile: bool) -> dict[str, Iterator[None]]:
+    """Return the loops that are compared on a device, by name."""
+    plain: dict[str, Any] = {"compile": False, "capture": False}
+    loops = {
+        "copied": copied(problem, device),
+        "tidy": tidy(problem, device),
+        "eager": ours(problem, device, **plain),
+    }
+    if compile:
+        loops["compiled"] = ours(problem, device, **{**plain, "compile": True})
+    if device != "cpu":
+        loops["captured"] = ours(problem, device, compile=False, capture=True)
+        if compile:
+            loops["captured, compiled"] = ours(problem, device, compile=True, capture=True)
+    if compile and "bfloat16" in problem.targets:
+        low: dict[str, Any] = {"precision": "bf16-mixed", "compile": True}
+        loops["bfloat16"] = ours(problem, device, capture=device != "cpu", **low)
+    return loops
+
+
 # ---- timing -----------------------------------------------------------------------------------
 
 
-def cpu_seconds(loop: Iterator[None], iterations: int) -> float:
-    """Return the CPU seconds of one iteration."""
-    begun = time.process_time()
+def seconds_of(loop: Iterator[None], iterations: int, device: str) -> float:
+    """Return the seconds of one iteration: of a CPU's time, or of the clock with a GPU."""
+    begun = now(device)
     for _ in range(iterations):
         next(loop)
-    return (time.process_time() - begun) / iterations
+    return (now(device) - begun) / iterations
 
 
-def rounds(loops: dict[str, Iterator[None]], seconds: float, turns: int) -> list[dict[str, float]]:
+def now(device: str) -> float:
+    """Return the time in seconds, when all that was asked of the device is done."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def rounds(
+    loops: dict[str, Iterator[None]], seconds: float, turns: int, device: str
+) -> list[dict[str, float]]:
     """Return seconds of an iteration of each loop, in every turn."""
     each = {}
     for name, loop in loops.items():
-        next(loop)
-        once = cpu_seconds(loop, 2)
-        each[name] = max(1, round(seconds / once))
+        for _ in range(5 if device != "cpu" else 1):  # a graph is captured at the fourth step
+            next(loop)
+        each[name] = max(1, round(seconds / seconds_of(loop, 2, device)))
     table = []
     for turn in range(turns):
         # The order changes, so that no loop always follows the same one.
         names = list(loops)[turn % len(loops) :] + list(loops)[: turn % len(loops)]
-        table.append({name: cpu_seconds(loops[name], each[name]) for name in names})
+        table.append({name: seconds_of(loops[name], each[name], device) for name in names})
     return table
 
 
@@ -358,7 +430,7 @@ def ratio(table: Sequence[dict[str, float]], slow: str, fast: str) -> Ratio:
 
 @dataclass(frozen=True)
 class Line:
-    """What was seen at one problem; milliseconds of CPU for one iteration, and ratios."""
+    """What was seen at one problem; milliseconds for one iteration, and ratios."""
 
     problem: str
     milliseconds: dict[str, float]
@@ -367,12 +439,10 @@ class Line:
     overhead_us: float
 
 
-def measure(problem: Problem, *, compile: bool, turns: int, seconds: float) -> Line:
+def measure(problem: Problem, device: str, *, compile: bool, turns: int, seconds: float) -> Line:
     """Run the loops of a problem in turns."""
-    loops = {"copied": copied(problem), "tidy": tidy(problem), "eager": ours(problem)}
-    if compile:
-        loops["compiled"] = ours(problem, compile=True)
-    table = rounds(loops, seconds, turns)
+    loops = loops_of(problem, device, compile=compile)
+    table = rounds(loops, seconds, turns, device)
     return Line(
         problem.name,
         {name: 1e3 * statistics.median(row[name] for row in table) for name in loops},
@@ -382,9 +452,10 @@ def measure(problem: Problem, *, compile: bool, turns: int, seconds: float) -> L
     )
 
 
-def judge(problem: Problem, line: Line) -> Iterator[Missed]:
+def judge(problem: Problem, line: Line, device: str) -> Iterator[Missed]:
     """Yield the targets that a problem missed."""
-    for name, target in (("eager", problem.eager), ("compiled", problem.compiled)):
+    targets = problem.targets if device == "cpu" else GPU_TARGETS.get(problem.name, {})
+    for name, target in targets.items():
         reached = line.speedup.get(name)
         if reached and reached.median < target:
             yield Missed(f"{problem.name}, {name} over copied", str(reached), f">= {target}")
@@ -398,26 +469,29 @@ def judge(problem: Problem, line: Line) -> Iterator[Missed]:
 
 def show(lines: Sequence[Line]) -> None:
     """Print the table."""
+    names = list(dict.fromkeys(name for line in lines for name in line.speedup))
     table = Table(title="times as fast as the copied loop (median, 20-80 % of the turns)")
-    for column in ("problem", "copied, ms", "tidy", "ours", "ours compiled", "ours / tidy", "us"):
+    for column in ("problem", "copied, ms", *names, "eager / tidy", "us"):
         table.add_column(column, justify="left" if column == "problem" else "right")
     for line in lines:
         table.add_row(
             line.problem,
             f"{line.milliseconds['copied']:.1f}",
-            *(str(line.speedup.get(name, "-")) for name in ("tidy", "eager", "compiled")),
+            *(str(line.speedup.get(name, "-")) for name in names),
             str(line.overhead),
             f"{line.overhead_us:+.0f}",
         )
-    Console(width=120).print(table)
-    print("ours / tidy: time over time; us: what ours costs more, each of the 6 updates of a step")
+    Console(width=60 + 20 * len(names)).print(table)
+    print("eager / tidy: time over time; us: what it costs more, each of the 6 updates of a step")
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run the benchmark; return its exit code."""
     arguments = parser("step", "Time of a training step against loops by hand.")
-    arguments.add_argument("--no-compile", action="store_true", help="leave the compiled loop out")
+    arguments.add_argument("--no-compile", action="store_true", help="leave compiled loops out")
     arguments.add_argument("--only", metavar="WORD", help="problems whose name holds this word")
+    arguments.add_argument("--all", action="store_true", help="more sizes, without targets")
+    arguments.add_argument("--device", default="cpu", help="cpu or cuda")
     options = arguments.parse_args(given)
     torch.set_num_threads(1)
     tell_header()
@@ -425,11 +499,12 @@ def main(given: Sequence[str] | None = None) -> int:
     compile = not (options.quick or options.no_compile)
     lines: list[Line] = []
     missed: list[Missed] = []
-    for problem in PROBLEMS:
+    for problem in (*PROBLEMS, *(MORE if options.all else ())):
         if options.only and options.only not in problem.name:
             continue
-        lines.append(measure(problem, compile=compile, turns=turns, seconds=seconds))
-        missed += judge(problem, lines[-1])
+        line = measure(problem, options.device, compile=compile, turns=turns, seconds=seconds)
+        lines.append(line)
+        missed += judge(problem, line, options.device)
     show(lines)
     return finish(options, {"lines": [asdict(line) for line in lines]}, missed)
 

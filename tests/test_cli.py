@@ -168,6 +168,8 @@ def test_a_signal_ends_the_command_with_its_exit_code(tmp_path, number):
     command = [
         sys.executable, "-m", "wgankit.cli", "train", "graphs", "--data", "community", "--out", run,
         "--device", "cpu", "--steps", "100000", "--set", "evaluate_on=8", "--set", "read_every=1",
+            "--set",
+            "compile=false",
     ]  # fmt: skip
     process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
@@ -181,3 +183,30 @@ def test_a_signal_ends_the_command_with_its_exit_code(tmp_path, number):
     assert process.returncode == 128 + number, said
     assert f"wgankit resume {run}" in said.replace("\n", " ").replace("  ", " ")
     assert (run / "last.pt").is_file()
+
+
+def test_two_processes_train_one_run_and_go_on_with_it(tmp_path):
+    """One folder, one history, and a state that only two processes can go on with."""
+    run = tmp_path / "run"
+
+    def wgankit(*arguments):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "wgankit.cli", *map(str, arguments), "--device", "cpu"]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=200, check=False
+        )
+
+    small = ("--set", "evaluate_on=4", "--set", "read_every=1", "--batch", "4")
+    train = ("train", "graphs", "--data", "community", "--out", run, "--devices", 2, *small)
+    done = wgankit(*train, "--steps", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report:") == 1
+    readings = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in readings] == [0, 1, 2]
+    refused = wgankit("resume", run, "--steps", 3)
+    assert refused.returncode == 1
+    assert "devices=2" in refused.stderr
+    done = wgankit("resume", run, "--steps", 3, "--devices", 2)
+    assert done.returncode == 0, done.stderr
+    readings = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in readings] == [0, 1, 2, 3]

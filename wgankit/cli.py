@@ -70,6 +70,9 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of networks, batches and samples.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="How many devices; a process and a batch for each.")
+    ] = 1,
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,7 +90,7 @@ def train(
 
     if go_on and out is not None and (out / "config.json").is_file():
         with _signals():
-            _finish(wgankit.load(out).fit(device=device))
+            _finish(wgankit.load(out).fit(device=device, devices=devices))
         return
     named = {
         "steps": steps,
@@ -100,7 +103,8 @@ def train(
     settings: dict[str, Any] = {name: v for name, v in named.items() if v is not None}
     settings |= parse_settings(setting or [])
     with _signals():
-        _finish(wgankit.recipe(recipe).fit(data, out=out, device=device, **settings))
+        made = wgankit.recipe(recipe)
+        _finish(made.fit(data, out=out, device=device, devices=devices, **settings))
 
 
 @app.command()
@@ -110,13 +114,16 @@ def resume(
         int | None, typer.Option(min=1, help="Train to this step instead of the one set before.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="How many devices; as many as the run was saved by.")
+    ] = 1,
 ) -> None:
     """Go on with a run that was stopped or killed, as if it never had been."""
     import wgankit
 
     more: dict[str, Any] = {} if steps is None else {"steps": steps}
     with _signals():
-        _finish(wgankit.load(run).fit(device=device, **more))
+        _finish(wgankit.load(run).fit(device=device, devices=devices, **more))
 
 
 @app.command()
@@ -278,6 +285,10 @@ def _signals() -> Iterator[None]:
 
 def _finish(recipe: Any) -> None:
     """Judge fresh samples of a trained recipe, and say where everything lies."""
+    from wgankit.processes import is_first
+
+    if not is_first():
+        return
     folder, count = recipe.folder, recipe.config["settings"]["evaluate_on"]
     metrics = recipe.evaluate(count, seed=2)
     samples = recipe.sample(24, seed=2)

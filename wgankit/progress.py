@@ -24,6 +24,10 @@ class Teller(ABC):
     def advance(self, done: int, row: Mapping[str, float]) -> None:
         """Tell how far the run is and what the critic says; `row` is empty between readings."""
 
+    def note(self, words: str) -> None:
+        """Say what is being done that takes a while and is not a step; "" when it is over."""
+        return
+
     def stop(self) -> None:
         """End."""
         return
@@ -100,6 +104,13 @@ class Terminal(Teller):
                 f"{speed:.1f} steps/s  {clock(left)} left"
             )
             sys.stderr.flush()
+
+    def note(self, words: str) -> None:
+        """Show the words where the figures go, or print them."""
+        if self.bar is not None:
+            self.bar.update(self.task, figures=words)
+        elif words:
+            self.say(words)
 
     def stop(self) -> None:
         """Take the bar down."""

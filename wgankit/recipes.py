@@ -18,11 +18,13 @@ from wgankit import state as states
 from wgankit.domain import Domain, Encoded, Model, describe_skips
 from wgankit.errors import DataError, RunError, SettingError
 from wgankit.penalty import penalty_from
+from wgankit.processes import Processes, launch
 from wgankit.run import RunFolder
 from wgankit.space import Points, batch_size, on_leaves, pick
 from wgankit.training import Training, train
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
     from torch import nn
 
     from wgankit.progress import Teller
@@ -46,7 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "evaluate_on": 1_000,
     "best": None,
     "precision": "32-true",
-    "compile": False,
+    "compile": "auto",
 }
 """Settings of every recipe; a domain's `defaults` and the caller's settings replace them.
 
@@ -130,6 +132,7 @@ class Recipe:
         *,
         out: str | Path | None = None,
         device: str = "auto",
+        devices: int = 1,
         progress: bool = True,
         **settings: Any,
     ) -> Recipe:
@@ -140,6 +143,8 @@ class Recipe:
                 recipe from `wgankit.load` goes on with its own run.
             out: the run folder to make; by default `runs/NAME-1`, `runs/NAME-2`, ...
             device: "auto", "cpu", "cuda", ...
+            devices: how many of them; with several, each runs the caller's script in a process of
+                its own, on batches of its own (`batch` is that of each), and the first one writes.
             progress: show a bar.
             settings: any of `defaults`: steps, batch, rate, penalty={...}, model={...}, ...
 
@@ -153,17 +158,19 @@ class Recipe:
         from wgankit.session import Session
 
         if source is None:
-            return self._go_on(device=device, progress=progress, **settings)
+            return self._go_on(device=device, devices=devices, progress=progress, **settings)
         chosen = merge(self.defaults, settings)
         check_settings(chosen)
-        teller = tell(progress)
+        fabric = launch(device, devices)
+        processes = Processes(fabric)
+        teller = tell(progress and processes.rank == 0)
         objects, origin, unread = self._objects_of(source)
         encoded = self._encode(objects, chosen, unread, teller)
-        folder = RunFolder(out or next_folder(self.name))
-        self._begin(folder, encoded, chosen, origin)
-        return Session(self, device=device, teller=teller).run()
+        folder = RunFolder(processes.first_says(str(out or next_folder(self.name))))
+        self._begin(folder, encoded, chosen, origin, writes=processes.rank == 0)
+        return Session(self, fabric=fabric, teller=teller).run()
 
-    def _go_on(self, *, device: str, progress: bool, **settings: Any) -> Recipe:
+    def _go_on(self, *, device: str, devices: int, progress: bool, **settings: Any) -> Recipe:
         from wgankit.session import Session
 
         if self.folder is None:
@@ -176,10 +183,13 @@ class Recipe:
                 "a run goes on with the settings it began with; only steps may change; "
                 f"got {', '.join(sorted(set(settings) - {'steps'}))}"
             )
+        fabric = launch(device, devices)
+        first = fabric.global_rank == 0
         if settings.get("steps"):
             self.config["settings"]["steps"] = int(settings["steps"])
-            self.folder.write_config(self.config)
-        return Session(self, device=device, teller=tell(progress)).run()
+            if first:
+                self.folder.write_config(self.config)
+        return Session(self, fabric=fabric, teller=tell(progress and first)).run()
 
     def _objects_of(
         self, source: str | Path | Sequence[Any]
@@ -218,7 +228,13 @@ class Recipe:
         return Encoded(encoded.points, encoded.vocabulary, encoded.kept, skipped)
 
     def _begin(
-        self, folder: RunFolder, encoded: Encoded, settings: dict[str, Any], origin: str
+        self,
+        folder: RunFolder,
+        encoded: Encoded,
+        settings: dict[str, Any],
+        origin: str,
+        *,
+        writes: bool = True,
     ) -> None:
         count = batch_size(encoded.points)
         with states.seeded(settings["seed"]):
@@ -249,7 +265,8 @@ class Recipe:
         }
         # Networks are built before anything is written, so that a wrong size leaves no folder.
         self._adopt(folder, config, data)
-        folder.create(config, data)
+        if writes:
+            folder.create(config, data)
 
     def _adopt(self, folder: RunFolder, config: dict[str, Any], data: dict[str, Any]) -> None:
         """Take a run as this recipe's own, and build its networks."""
@@ -336,8 +353,13 @@ class Recipe:
         """Return stored points as points of the space."""
         return self._built().prepare(points)
 
-    def training(self, *, device: str = "auto") -> Training:
-        """Return the run's training at its beginning, for loops of one's own."""
+    def training(self, *, device: str = "auto", fabric: Fabric | None = None) -> Training:
+        """Return the run's training at its beginning, for loops of one's own.
+
+        Arguments:
+            device: "auto", "cpu", "cuda", ...
+            fabric: a launched Fabric, which replaces `device`.
+        """
         self._require_run()
         model, settings = self._built(), self.config["settings"]
         # Sampling leaves the generator in evaluation mode, where it may return other points.
@@ -363,8 +385,9 @@ class Recipe:
             content=model.content,
             seed=settings["seed"],
             device=device,
+            fabric=fabric,
             precision=settings["precision"],
-            compile=settings.get("compile", False),  # runs of earlier versions lack it
+            compile=settings["compile"],
         )
 
     def save(self, path: str | Path) -> Path:
@@ -416,7 +439,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         raise SettingError(f"rate is a number > 0, such as 1e-4; got {rate!r}")
     if not 0 <= settings["held_out"] < 1:
         raise SettingError(f"held_out is a share in [0, 1); got {settings['held_out']!r}")
-    if settings.get("compile", False) not in (True, False, "auto"):
+    if settings["compile"] not in (True, False, "auto"):
         raise SettingError(f'compile is true, false or "auto"; got {settings["compile"]!r}')
     schedule_named(settings["schedule"], settings["steps"])
     penalty_from(**settings["penalty"])

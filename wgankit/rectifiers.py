@@ -26,10 +26,14 @@ class MaskedRectifiers(TorchFunctionMode):
     on other devices they are masked only when compiled.
 
     `used` tells whether any was masked: entering the block in vain costs time as well.
+
+    Arguments:
+        always: mask all of them, for code that will be compiled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, always: bool = False) -> None:
         super().__init__()
+        self.always = always
         self.used = False
 
     def __torch_function__(
@@ -41,10 +45,16 @@ class MaskedRectifiers(TorchFunctionMode):
     ) -> Any:
         """Run a function of torch, or the masked form of a rectifier."""
         kwargs = kwargs or {}
-        if function in SLOPES and pays(args[0] if args else None, kwargs):
+        if function in SLOPES and self._pays(args[0] if args else None, kwargs):
             self.used = True
             return masked(*args, below=SLOPES[function], **kwargs)
         return function(*args, **kwargs)
+
+    def _pays(self, inputs: Tensor | None, settings: dict[str, Any]) -> bool:
+        """Return whether to mask: never in place, for the input is needed."""
+        if inputs is None or settings.get("inplace"):
+            return False
+        return self.always or (inputs.device.type == "cpu" and inputs.numel() >= LARGE)
 
 
 SLOPES: dict[Callable[..., Any], float] = {
@@ -54,15 +64,6 @@ SLOPES: dict[Callable[..., Any], float] = {
     Tensor.relu: 0.0,
 }
 """Rectifiers, and their slope below 0 where none is given."""
-
-
-def pays(inputs: Tensor | None, settings: dict[str, Any]) -> bool:
-    """Return whether to mask: never in place, for the input is needed."""
-    if inputs is None or settings.get("inplace"):
-        return False
-    if torch.compiler.is_compiling():
-        return True
-    return inputs.device.type == "cpu" and inputs.numel() >= LARGE
 
 
 def masked(

@@ -18,11 +18,14 @@ from wgankit import state as states
 from wgankit.audits import doubts
 from wgankit.domain import describe_skips
 from wgankit.errors import RunError
+from wgankit.execution import Compiled
 from wgankit.progress import Teller, clock
 from wgankit.space import Points, batch_size, pick, to_device
 from wgankit.training import Step, Training
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from wgankit.recipes import Recipe
 
 SAVE_EVERY = 60.0
@@ -50,24 +53,29 @@ class Session:
 
     Arguments:
         recipe: a recipe with a run folder.
-        device: as in `wgankit.train`.
+        fabric: launched; of its processes the first one evaluates, writes and reports.
         teller: who reports.
     """
 
-    def __init__(self, recipe: Recipe, *, device: str, teller: Teller) -> None:
+    def __init__(self, recipe: Recipe, *, fabric: Fabric, teller: Teller) -> None:
         self.recipe, self.teller = recipe, teller
         self.folder = recipe._require_run()
         self.settings = recipe.config["settings"]
-        self.training: Training = recipe.training(device=device)
+        self.training: Training = recipe.training(fabric=fabric)
+        self.processes = self.training.processes
+        self.first = self.processes.rank == 0
         self.seconds, self.best = 0.0, math.inf
         self.history: list[dict[str, Any]] = []
         self.saved_at = time.monotonic()
         self.told_to_stop = 0
+        self.told_seconds = 0.0
         every = self.settings["evaluate_every"] or max(1, self.settings["steps"] // 10)
         self.evaluate_every = int(every)
-        if self.folder.last.is_file():
+        self.processes.wait()
+        self.begins = not self.folder.last.is_file()
+        if not self.begins:
             self._restore()
-        else:
+        elif self.first:
             # A kill before the first save may have left a reading behind.
             self.folder.forget_after(-1)
 
@@ -97,10 +105,12 @@ class Session:
         return self.recipe
 
     def _loop(self) -> None:
-        if not self.history:
+        if self.begins:
             self._evaluate({"step": 0, "seconds": 0.0})
         started = time.monotonic() - self.seconds
+        self.teller.note("compiling" if isinstance(self.training.execution, Compiled) else "")
         for step in self.training:
+            self._tell_compiled()
             self.seconds = time.monotonic() - started
             row = self._read(step) if self._to_read(step) else {}
             self.teller.advance(step.index, row)
@@ -109,15 +119,31 @@ class Session:
                 started = time.monotonic() - self.seconds
             elif row:
                 self._keep(row)
-            if self.told_to_stop:
+            if self._is_told(bool(row)):
                 self._stop(step)
             # Only after a reading, which has found the figures finite: a state that diverged must
             # not take the place of a good one.
-            if row and time.monotonic() - self.saved_at > SAVE_EVERY:
+            if row and self.processes.first_says(time.monotonic() - self.saved_at > SAVE_EVERY):
                 self._save()
                 self._report("running")
         self._save()
         self._report("finished")
+
+    def _is_told(self, read: bool) -> int:
+        """Return the signal to stop by; several processes ask the first one, at readings."""
+        if self.processes.alone:
+            return self.told_to_stop
+        if read:
+            self.told_to_stop = self.processes.first_says(self.told_to_stop)
+        return self.told_to_stop if read else 0
+
+    def _tell_compiled(self) -> None:
+        """Say once how long compiling took."""
+        seconds = self.training.execution.seconds
+        if seconds > self.told_seconds:
+            self.told_seconds = seconds
+            self.teller.note("")
+            self.teller.say(f"compiled in {clock(seconds)}")
 
     def _to_evaluate(self, step: Step) -> bool:
         return step.index % self.evaluate_every == 0 or step.index == self.settings["steps"]
@@ -135,21 +161,26 @@ class Session:
         return {"step": step.index, "seconds": round(self.seconds, 3), **figures}
 
     def _keep(self, row: dict[str, Any]) -> None:
-        self.history.append(row)
-        self.folder.append(row)
+        if self.first:
+            self.history.append(row)
+            self.folder.append(row)
 
     # ---- judging --------------------------------------------------------------------------------
 
     def _evaluate(self, row: dict[str, Any]) -> None:
         """Judge samples of the averaged generator, keep the best, save and report."""
+        if self.first:
+            self._judge(row)
+        self._save()
+        self._report("running")
+
+    def _judge(self, row: dict[str, Any]) -> None:
         row = {**row, **self._distances(), "metrics": dict(self._metrics(self._seed()))}
         self._keep(row)
         score = self._score(row)
         if score < self.best:
             self.best = score
             states.save({"average": self.training.average.state_dict()}, self.folder.best)
-        self._save()
-        self._report("running")
 
     def _seed(self) -> int:
         # Another seed at every evaluation, so that the best is not the luck of one draw; made of
@@ -218,18 +249,23 @@ class Session:
 
     def _save(self) -> None:
         extras = {"seconds": self.seconds, "best": self.best}
-        states.save({"training": self.training.state_dict(), "session": extras}, self.folder.last)
+        state = {"training": self.training.state_dict(), "session": extras}
+        if self.first:
+            states.save(state, self.folder.last)
         self.saved_at = time.monotonic()
 
     def _restore(self) -> None:
         state = states.load(self.folder.last)
         self.training.load_state_dict(state["training"])
         self.seconds, self.best = state["session"]["seconds"], state["session"]["best"]
-        self.history = self.folder.forget_after(self.training.index)
+        if self.first:
+            self.history = self.folder.forget_after(self.training.index)
 
     def _report(self, status: str) -> None:
         from wgankit.report import write_report
 
+        if not self.first:
+            return
         judged = [row["metrics"] for row in self.history if row.get("metrics")]
         recipe = self.recipe
         skipped = describe_skips(
@@ -313,6 +349,8 @@ class Session:
         raise Stopped(self.told_to_stop)
 
     def _tell_end(self) -> None:
+        if not self.first:
+            return
         for line in self.fall():
             self.teller.say(line)
         self.teller.say(

@@ -66,6 +66,8 @@ def safe_norm(vectors: Tensor, p: float = 2.0) -> Tensor:
     flat = vectors.reshape(len(vectors), -1)
     if p != 2.0:
         return cast(Tensor, torch.linalg.vector_norm(flat, p, dim=1))
+    if not (flat.requires_grad and torch.is_grad_enabled()):
+        return length(flat)
     # Scaling by the largest entry keeps squares from overflow and underflow; masking before the
     # root keeps every derivative finite at 0, where sqrt has none.
     largest = flat.detach().abs().amax(1, keepdim=True) if flat.shape[1] else flat.new_zeros(1)
@@ -74,6 +76,17 @@ def safe_norm(vectors: Tensor, p: float = 2.0) -> Tensor:
     square = (flat / scale).square().sum(1)
     somewhere = square != 0  # true of NaN, which must not pass for 0
     return torch.where(somewhere, square, torch.ones_like(square)).sqrt() * scale[:, 0] * somewhere
+
+
+def length(flat: Tensor) -> Tensor:
+    """Return the Euclidean length of each row, without overflow or underflow, for values alone."""
+    if not flat.shape[1]:
+        return flat.new_zeros(len(flat))
+    known = torch.finfo(flat.dtype)
+    largest = torch.linalg.vector_norm(flat, torch.inf, dim=1, keepdim=True)
+    scale = largest.clamp(known.tiny, known.max)
+    found: Tensor = torch.linalg.vector_norm(flat / scale, dim=1) * scale[:, 0]
+    return found
 
 
 def conjugate(p: float) -> float:
@@ -187,12 +200,18 @@ def pairwise(space: MetricSpace, x: Points, y: Points, block: int = 65_536) -> T
     return torch.cat(parts) if parts else torch.zeros(0, m)
 
 
+BLOCK = 1 << 22
+"""Numbers that are looked at together where a whole data set is checked."""
+
+
 def check_finite(points: Points, what: str = "data") -> None:
     """Raise `ShapeError` if any number of a batch is NaN or infinite."""
     for part in leaves(points):
         if not part.is_floating_point():
             continue
-        spoilt = ~torch.isfinite(part.reshape(len(part), -1)).all(1)
+        # In blocks, because what finds the spoilt points takes as much memory as they do.
+        blocks = part.reshape(len(part), -1).split(max(1, BLOCK // max(1, part[0].numel())))
+        spoilt = ~torch.cat([torch.isfinite(block).all(1) for block in blocks])
         if bool(spoilt.any()):
             raise ShapeError(
                 f"{what}: {int(spoilt.sum())} of {len(part)} points hold NaN or infinite numbers, "

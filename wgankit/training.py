@@ -16,16 +16,22 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from wgankit import state as states
+from wgankit.adam import adam
 from wgankit.batches import Batches
+from wgankit.captured import Body, Captured, can_be_captured
 from wgankit.constraint import Constraint, Unconstrained
 from wgankit.errors import RunError, SettingError, ShapeError
 from wgankit.estimates import Estimate, figures
-from wgankit.gradient import CriticLoss, EagerGradient, Seen, critic_gradient
-from wgankit.latent import Conditioned, Latent, Normal
+from wgankit.execution import AsWritten, Average, Player, execution_of
+from wgankit.iteration import Iteration, Network, precision_named
+from wgankit.latent import Latent, Normal
+from wgankit.loss import CriticLoss, Seen
 from wgankit.objective import Objective, Wasserstein
 from wgankit.penalty import Penalty, check_constraint
+from wgankit.processes import Processes
 from wgankit.separate import check_separate
 from wgankit.space import (
     MetricSpace,
@@ -39,13 +45,20 @@ from wgankit.space import (
     pick,
     to_device,
 )
-from wgankit.weight import RunningWeight
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-FORMAT = 1
+FORMAT = 2
 """Number of the state's layout; a state with another number is refused."""
+
+
+LOOK_AGAIN = 1_000
+"""Steps after which compiled and captured code is compared with what the networks do now: one whose
+settings were changed meanwhile must not go on as it was."""
+
+RANKS_APART = 1_000_003
+"""Between the seeds of processes that train together."""
 
 
 @final
@@ -101,12 +114,6 @@ def constant(step: int) -> float:
     return 1.0
 
 
-def adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
-    """Return the fused Adam of a network (4 times as fast as the default on a CPU)."""
-    momenta = (float(betas[0]), float(betas[1]))
-    return torch.optim.Adam(network.parameters(), lr=float(rate), betas=momenta, fused=True)
-
-
 @final
 class Training(Iterator[Step]):
     """A training under way: iterate over it for steps; its state saves and resumes.
@@ -128,8 +135,10 @@ class Training(Iterator[Step]):
         steps: int | None,
         batch: int,
         n_critic: int,
-        generator_optimizer: torch.optim.Optimizer,
-        critic_optimizer: torch.optim.Optimizer,
+        generator_optimizer: Optimizer | None,
+        critic_optimizer: Optimizer | None,
+        rates: tuple[float, float],
+        betas: tuple[float, float],
         schedule: Callable[[int], float],
         ema: float,
         prepare: Callable[[Points], Points] | None,
@@ -137,34 +146,47 @@ class Training(Iterator[Step]):
         content: Callable[[Points, Points], Tensor] | None,
         seed: int,
         fabric: Fabric,
+        precision: str,
         compile: bool | str,
+        capture: bool | str,
     ) -> None:
         self.space, self.latent, self.penalty, self.objective = space, latent, penalty, objective
         self.steps, self.batch, self.n_critic, self.ema = steps, batch, n_critic, ema
-        self.schedule, self.prepare, self.noise, self.content = schedule, prepare, noise, content
-        self.fabric = fabric
-        self.device = fabric.device
+        self.schedule, self.prepare, self.noise = schedule, prepare, noise
+        self.device, self.processes = fabric.device, Processes(fabric)
         self.average = copy.deepcopy(generator).to(self.device).requires_grad_(False).eval()
-        self.generator, self.generator_optimizer = fabric.setup(generator, generator_optimizer)
-        self.critic, self.critic_optimizer = fabric.setup(critic, critic_optimizer)
-        plain = passes_through(fabric)
-        self.score = self.critic.module if plain else self.critic
-        self.make = self.generator.module if plain else self.generator
-        self.improve = critic_gradient(
-            EagerGradient(CriticLoss(self.score, space, penalty, objective), fabric.backward),
+        self.generator, self.critic = generator.to(self.device), critic.to(self.device)
+        self.processes.agree(self.average, self.generator, self.critic)
+        self.generator_optimizer = generator_optimizer or adam(
+            generator, rates[0], betas, self.device
+        )
+        self.critic_optimizer = critic_optimizer or adam(critic, rates[1], betas, self.device)
+        low = precision_named(precision)
+        score, make = Network(self.critic, low), Network(self.generator, low)
+        mean = None if self.processes.alone else self.processes.mean_of
+        self.iteration = Iteration(
+            make, score, CriticLoss(score, space, penalty, objective, mean), objective,
+            latent, prepare, noise, content, batch, self.device,
+        )  # fmt: skip
+        self.players = (
+            Player(self.generator, self.generator_optimizer, self.processes),
+            Player(self.critic, self.critic_optimizer, self.processes),
+        )
+        self.averaging = Average(self.average, self.generator)
+        self.execution = execution_of(
+            AsWritten(self.iteration, *self.players, self.averaging),
             compile,
             updates=None if steps is None else steps * n_critic,
-            device=self.device,
-            plain=plain,
+            processes=self.processes,
         )
-        self.rates = [
-            [group["lr"] for group in optimizer.param_groups]
-            for optimizer in (self.generator_optimizer, self.critic_optimizer)
-        ]
+        self.captured = captured_if(capture, self._step, self)
         self.index = 0
-        with states.seeded(seed, self.device):
-            self.batches = Batches(to_device(data, self.device), batch)
-            self.weight = RunningWeight(space, penalty, self.device)
+        self.scale = torch.full((), float("nan"), device=self.device)
+        rank, count = self.processes.rank, self.processes.count
+        self.batches = Batches(
+            data, batch, device=self.device, seed=seed, rank=rank, processes=count
+        )
+        with states.seeded(seed + rank * RANKS_APART, self.device):
             self._check()
             self.rng = states.read_rng(self.device)
 
@@ -174,71 +196,40 @@ class Training(Iterator[Step]):
         """Do one step, on random numbers of this training's own."""
         if self.steps is not None and self.index >= self.steps:
             raise StopIteration
+        if self.index and self.index % LOOK_AGAIN == 0:
+            self._look_again()
         with self._own_random_numbers():
             self._set_rates()
-            real, seen = self._improve_critic()
-            loss = self._improve_generator()
+            stored = self.batches.draw(self.n_critic)
+            beside = self.batches.draw() if self.iteration.looks else None
+            real, seen, loss = (self.captured or self._step)(stored, beside)
         self.index += 1
         return Step(self.index, loss, self.penalty, real, seen)
 
-    def _improve_critic(self) -> tuple[Points, Seen]:
-        """Update the critic n_critic times, on points that were all drawn at once."""
-        points = self._draw(self.n_critic)
-        with torch.no_grad():
-            fakes = self._disturb(self.make(self._latents(points)))
-            reals = self._disturb(points)
+    def _step(self, stored: Points, beside: Points | None) -> tuple[Points, Seen, Tensor]:
+        """Update the critic n_critic times on points that were all drawn at once; then play."""
+        reals, fakes = self.execution.points(stored)
         for turn in range(self.n_critic):
             rows = slice(turn * self.batch, (turn + 1) * self.batch)
-            real = pick(reals, rows)
-            seen = self._critic_update(real, pick(fakes, rows))
-        return real, seen
+            real, fake = pick(reals, rows), pick(fakes, rows)
+            seen = self.execution.criticise(real, fake, self.scale)
+            self.penalty.enforce(self.critic)
+            self.scale.copy_(seen.scale)
+        return real, seen, self.execution.improve(beside)
 
-    def _critic_update(self, real: Points, fake: Points) -> Seen:
-        seen = self.improve(real, fake, self.weight.scale)
-        self.critic_optimizer.step()
-        self.penalty.enforce(self.critic)
-        self.weight.scale = seen.scale
-        return seen
-
-    def _improve_generator(self) -> Tensor:
-        beside = self._draw() if self.content or isinstance(self.latent, Conditioned) else None
-        self.critic.requires_grad_(False)
-        made = self.make(self._latents(beside))
-        loss = self.objective.generator(
-            self.score(self._disturb(made)),
-            lambda: self.score(self._disturb(self._draw() if beside is None else beside)),
-        )
-        if self.content and beside is not None:
-            loss = loss + self.content(made, beside)
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        self.critic.requires_grad_(True)
-        self.generator_optimizer.step()
-        self._average()
-        return loss.detach()
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Move the averaged generator towards the present one; slowly only after a warm-up."""
+    def _set_rates(self) -> None:
+        factor = self.schedule(self.index)
+        for player in self.players:
+            player.set_rates(factor)
+        # The averaged generator follows slowly only after a warm-up.
         decay = min(self.ema, (1 + self.index) / (10 + self.index))
-        mine: list[Tensor] = list(self.average.parameters())
-        present: list[Tensor] = list(self.generator.parameters())
-        torch._foreach_lerp_(mine, present, 1 - decay)
-        for kept, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(new)
+        self.averaging.set_share(1 - decay)
 
-    def _draw(self, batches: int = 1) -> Points:
-        stored = self.batches.draw(batches)
-        return self.prepare(stored) if self.prepare else stored
-
-    def _latents(self, real: Points | None) -> Points:
-        """Return latents for as many points (or a batch), beside these where conditions count."""
-        if isinstance(self.latent, Conditioned) and real is not None:
-            return self.latent.beside(real)
-        return self.latent.sample(self.batch if real is None else batch_size(real), self.device)
-
-    def _disturb(self, points: Points) -> Points:
-        return self.noise(points) if self.noise else points
+    def _look_again(self) -> None:
+        """Let compiled and captured code be compared with what the networks do now."""
+        self.execution.look_again()
+        if self.captured:
+            self.captured.look_again()
 
     # ---- state ----------------------------------------------------------------------------------
 
@@ -253,8 +244,8 @@ class Training(Iterator[Step]):
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "batches": self.batches.state_dict(),
-            "scale": self.weight.scale,
-            "rng": self.rng,
+            "scale": self.scale,
+            "rng": {name: self.processes.gather(one) for name, one in self.rng.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -273,8 +264,8 @@ class Training(Iterator[Step]):
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.batches.load_state_dict(state["batches"])
         self.index = state["index"]
-        self.weight.scale = state["scale"].to(self.device)
-        self.rng = state["rng"]
+        self.scale.copy_(state["scale"])
+        self.rng = {name: self._own(streams) for name, streams in state["rng"].items()}
 
     def save(self, path: Path | str) -> None:
         """Write the state to a file, atomically."""
@@ -297,24 +288,26 @@ class Training(Iterator[Step]):
         finally:
             states.set_rng(callers, self.device)
 
-    def _set_rates(self) -> None:
-        factor = self.schedule(self.index)
-        optimizers = (self.generator_optimizer, self.critic_optimizer)
-        for optimizer, rates in zip(optimizers, self.rates, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
+    def _own(self, streams: list[Tensor]) -> Tensor:
+        """Return this process's part of what all processes saved."""
+        if len(streams) != self.processes.count:
+            raise RunError(
+                f"the state is of {len(streams)} processes, and there are {self.processes.count} "
+                f"now; go on with devices={len(streams)}"
+            )
+        return streams[self.processes.rank]
 
     @torch.no_grad()
     def _check(self) -> None:
         """Run everything once on two points: misfits are named before hours of training."""
-        stored = pick(self.batches.points, slice(0, 2))
-        real = self.prepare(stored) if self.prepare else stored
+        stored = to_device(pick(self.batches.points, slice(0, 2)), self.device)
+        real = self.iteration.prepared(stored)
         check_finite(self.batches.points, "data")
         check_points(self.space, real, "data")
         check_constraint(self.space, self.penalty, self.objective)
-        fake = self.average(self._latents(real))
+        fake = self.average(self.iteration.latents(real))
         check_fake(real, fake)
-        points = join(self._disturb(real), self._disturb(fake))
+        points = join(self.iteration.disturbed(real), self.iteration.disturbed(fake))
         scores = self.critic(points)
         if scores.shape != (2 * batch_size(real),):
             raise ShapeError(
@@ -326,13 +319,26 @@ class Training(Iterator[Step]):
             check_separate(self.critic, points)
 
 
-def passes_through(fabric: Fabric) -> bool:
-    """Return whether Fabric does nothing around a network's forward: one process and precision."""
-    from lightning_fabric.plugins.precision import Precision
-    from lightning_fabric.strategies.single_device import SingleDeviceStrategy
+def captured_if(capture: bool | str, body: Body, training: Training) -> Captured | None:
+    """Return a captured form of a step where a setting asks for one and it can be.
 
-    strategy = fabric.strategy
-    return type(strategy) is SingleDeviceStrategy and type(strategy.precision) is Precision
+    Raises:
+        SettingError: if the setting is something else, or asks for what cannot be.
+    """
+    if capture not in (True, False, "auto"):
+        raise SettingError(f'capture is True, False or "auto"; got {capture!r}')
+    optimizers = (training.generator_optimizer, training.critic_optimizer)
+    if training.device.type != "cuda":
+        reason = f"steps are captured on a GPU only, and the device is {training.device}"
+    elif not training.processes.alone:
+        reason = "steps of several processes are not captured"
+    elif not can_be_captured(*optimizers):
+        reason = "an optimiser given to train has to be capturable: Adam(..., capturable=True)"
+    else:
+        return Captured(body) if capture else None
+    if capture is True:
+        raise SettingError(f'{reason}; leave capture out, or say capture="auto"')
+    return None
 
 
 def latent_of(generator: nn.Module) -> Latent:
@@ -378,8 +384,8 @@ def train(
     generator_rate: float = 1e-4,
     critic_rate: float = 1e-4,
     betas: tuple[float, float] = (0.0, 0.9),
-    generator_optimizer: torch.optim.Optimizer | None = None,
-    critic_optimizer: torch.optim.Optimizer | None = None,
+    generator_optimizer: Optimizer | None = None,
+    critic_optimizer: Optimizer | None = None,
     schedule: Callable[[int], float] = constant,
     ema: float = 0.999,
     prepare: Callable[[Points], Points] | None = None,
@@ -390,7 +396,8 @@ def train(
     precision: str = "32-true",
     fabric: Fabric | None = None,
     resume: Path | str | None = None,
-    compile: bool | str = False,
+    compile: bool | str = "auto",
+    capture: bool | str = "auto",
 ) -> Training:
     """Train a generator against a critic; returns an iterator of steps.
 
@@ -425,16 +432,23 @@ def train(
             are those that a `Conditioned` latent was drawn beside.
         seed: of batches, latents and penalty points; the networks are initialised by the caller.
         device: "auto", "cpu", "cuda", ...: whatever Lightning Fabric calls an accelerator.
-        precision: Fabric's name of a precision.
-        fabric: a Fabric of your own, which replaces `device` and `precision`.
+        precision: "32-true" computes in the precision of networks and data; "bf16-mixed" computes
+            matrix products and convolutions of both networks in bfloat16, while parameters, scores,
+            slopes and the penalty stay in float32.
+        fabric: a launched Fabric of your own, which replaces `device`; with
+            `Fabric(devices=2, strategy="ddp")` two processes train one model, each on batches of
+            its own, and gradients are averaged.
         resume: a file that `Training.save` wrote; the steps go on as if never stopped.
-        compile: True compiles the critic's update (6 to 90 seconds of CPU time once, then small
-            critics are about twice as fast and large ones a little); "auto" does so in runs of
-            at least `wgankit.gradient.WORTHWHILE` critic updates where a C++ compiler (on a GPU:
-            Triton) is at hand.  What cannot be compiled, draws random numbers (dropout), has
-            another constraint than a `Penalty`, or disagrees with the update as written on the
-            first batch runs as written, with a `CompileWarning`.  Off by default: compiled figures
-            differ from others in their last digits, and from one machine to another.
+        compile: True compiles points, the critic's update (both derivatives and Adam in one piece)
+            and the generator's: 30 to 150 seconds of CPU time once, then small networks are more
+            than twice as fast and large ones a little.  "auto" does so in runs of at least
+            `wgankit.compiled.WORTHWHILE` critic updates where a C++ compiler (on a GPU: Triton) is
+            at hand.  Compiled code is compared with what is written at its first call and every
+            thousand steps; what cannot be compiled, or disagrees, runs as written, with a
+            `CompileWarning`.  Random numbers are the same either way; figures differ in their last
+            digits, and from one machine to another.
+        capture: "auto" captures the whole step as one graph on a GPU and replays it, where the
+            optimisers allow that (those made here do); False never does.
 
     Returns:
         A `Training`: iterate over it; `.average` is the generator to sample from; `.save(path)`.
@@ -456,16 +470,20 @@ def train(
         steps=steps,
         batch=batch,
         n_critic=n_critic,
-        generator_optimizer=generator_optimizer or adam(generator, generator_rate, betas),
-        critic_optimizer=critic_optimizer or adam(critic, critic_rate, betas),
+        generator_optimizer=generator_optimizer,
+        critic_optimizer=critic_optimizer,
+        rates=(generator_rate, critic_rate),
+        betas=betas,
         schedule=schedule,
         ema=ema,
         prepare=prepare,
         noise=noise,
         content=content,
         seed=seed,
-        fabric=fabric or Fabric(accelerator=device, devices=1, precision=precision),  # type: ignore[arg-type]
+        fabric=fabric or Fabric(accelerator=device, devices=1),
+        precision=precision,
         compile=compile,
+        capture=capture,
     )
     if resume is not None:
         training.load(resume)

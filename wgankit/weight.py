@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -20,27 +21,32 @@ class RunningWeight:
         penalty: the penalty.
         start: the running estimate to go on from, a scalar; or where the batches are, and it
             starts with the first of them.
+        mean: takes the mean of a scalar over the processes that train together.
 
     `scale` is the running estimate, a scalar tensor, NaN before the first batch.
     """
 
     def __init__(
-        self, space: MetricSpace, penalty: Constraint, start: Tensor | torch.device
+        self,
+        space: MetricSpace,
+        penalty: Constraint,
+        start: Tensor | torch.device,
+        mean: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.space, self.penalty, self.relative = space, penalty, penalty.relative
+        self.mean = mean
         if isinstance(start, Tensor):
             self.scale = start
         else:
             self.scale = torch.full((), float("nan"), device=start)
 
-    # No decorators: the compiler does not look into decorated methods of an object made on the way.
     def now(self, real: Points, fake: Points) -> Tensor:
         """Return lambda for a batch of pairs."""
         if not self.relative:
             return torch.full_like(self.scale, self.penalty.weight)
         with torch.no_grad():
             # An independent pairing is a transport, so its mean cost is at least W1.
-            reach = self.space.distance(real, fake).mean()
+            reach = self._together(self.space.distance(real, fake).mean())
             self.scale = torch.where(self.scale.isnan(), reach, self.scale)
             self.scale = torch.minimum(self.scale, reach)
             return self.penalty.weight * torch.maximum(self.scale, reach * 0.01)
@@ -50,4 +56,8 @@ class RunningWeight:
         if not self.relative:
             return
         with torch.no_grad():
-            self.scale = torch.lerp(self.scale, w1.clamp_min(0).to(self.scale.dtype), 0.02)
+            seen = self._together(w1).clamp_min(0)
+            self.scale = torch.lerp(self.scale, seen.to(self.scale.dtype), 0.02)
+
+    def _together(self, number: Tensor) -> Tensor:
+        return self.mean(number) if self.mean else number

@@ -1,0 +1,170 @@
+"""A captured step: what it reads and writes, on a graph that stands in for a GPU's."""
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from wgankit import Normal, Normed, Perceptron, captured, train
+from wgankit.captured import WARM_UP, Captured, can_be_captured
+
+
+class _Graph:
+    """Replays as a captured graph does: same inputs' memory, same results' memory."""
+
+    def __init__(self):
+        self.body, self.results = None, None
+
+    def replay(self):
+        for kept, new in zip(flat(self.results), flat(self.body())):
+            kept.copy_(new)
+
+
+def flat(results):
+    if isinstance(results, torch.Tensor):
+        return [results]
+    return [one for part in results for one in flat(part)]
+
+
+class _Stream:
+    def wait_stream(self, other):
+        return
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A GPU's graphs, where capturing notes the body and replaying runs it."""
+
+    @contextmanager
+    def nothing(*arguments, **settings):
+        yield
+
+    monkeypatch.setattr(torch.cuda, "Stream", _Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", _Stream)
+    monkeypatch.setattr(torch.cuda, "stream", nothing)
+    monkeypatch.setattr(torch.cuda, "graph", nothing)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", _Graph)
+    true_capture = Captured._capture
+
+    def capture(self, stored, beside):
+        body, self.body = self.body, lambda stored, beside: dummy(body, stored)
+        true_capture(self, stored, beside)
+        self.body = body
+        self.graph.body = lambda: body(self.stored, self.beside)
+        self.graph.results = self.results
+
+    def dummy(body, stored):
+        """Shapes of the results, as capturing runs nothing."""
+        return self_shapes(body, stored)
+
+    shapes = {}
+
+    def self_shapes(body, stored):
+        return shapes[body]
+
+    monkeypatch.setattr(Captured, "_capture", capture)
+    return shapes
+
+
+def test_replays_see_new_points_and_return_copies(stand_in):
+    total = torch.zeros(())
+
+    def body(stored, beside):
+        total.add_(stored.sum())
+        return stored * 2, (total.clone(), beside[0] if beside else total * 0)
+
+    stand_in[body] = (torch.empty(3), (torch.empty(()), torch.empty(())))
+    step = Captured(body)
+    kept, sums = [], 0.0
+    for number in range(WARM_UP + 4):
+        stored = torch.full((3,), float(number))
+        doubled, (now, _) = step(stored, None)
+        sums += 3 * number
+        kept.append(doubled)
+        assert float(now) == sums
+    assert step.graph is not None
+    assert [float(one[0]) for one in kept] == [2.0 * number for number in range(WARM_UP + 4)]
+
+
+def test_looking_again_does_one_step_without_the_graph_and_captures_anew(stand_in):
+    seen = []
+
+    def body(stored, beside):
+        seen.append(torch.is_tensor(stored))
+        return (stored.clone(),)
+
+    stand_in[body] = (torch.empty(1),)
+    step = Captured(body)
+    for _ in range(WARM_UP + 1):
+        step(torch.ones(1), None)
+    first = step.graph
+    step.look_again()
+    step(torch.ones(1), None)
+    assert step.graph is None
+    step(torch.ones(1), None)
+    assert step.graph is not None
+    assert step.graph is not first
+
+
+def test_only_optimisers_that_step_without_the_host_are_captured():
+    network = Perceptron(2, width=4)
+    plain = torch.optim.Adam(network.parameters(), fused=True)
+    capturable = torch.optim.SGD(network.parameters(), 0.1)
+    capturable.param_groups[0]["capturable"] = True
+    assert not can_be_captured(plain, capturable)
+    assert can_be_captured(capturable)
+
+
+def test_a_step_depends_on_nothing_but_its_batches_and_tensors_that_stay(monkeypatch):
+    """So that a graph may repeat it: the tensors it writes are the same ones every time."""
+    torch.manual_seed(0)
+    training = train(
+        Perceptron(3, 2, width=8),
+        Perceptron(2, width=8),
+        torch.randn(50, 2) + 3,
+        space=Normed(),
+        latent=Normal(3),
+        batch=8,
+        n_critic=2,
+        device="cpu",
+        compile=False,
+    )
+    next(training)
+    state = training.critic_optimizer.state
+    places = {
+        "scale": training.scale.data_ptr(),
+        "share": training.averaging.share.data_ptr(),
+        **{f"p{i}": p.data_ptr() for i, p in enumerate(training.critic.parameters())},
+        **{f"m{i}": state[p]["exp_avg"].data_ptr() for i, p in enumerate(state)},
+    }
+    next(training)
+    assert places["scale"] == training.scale.data_ptr()
+    assert places["share"] == training.averaging.share.data_ptr()
+    for i, p in enumerate(training.critic.parameters()):
+        assert places[f"p{i}"] == p.data_ptr()
+    for i, p in enumerate(state):
+        assert places[f"m{i}"] == state[p]["exp_avg"].data_ptr()
+    assert captured.WARM_UP >= 3
+
+
+@pytest.mark.gpu
+def test_captured_steps_are_those_as_written():
+    """On a GPU: the same figures, step by step, captured or not."""
+
+    def rows(capture):
+        torch.manual_seed(0)
+        training = train(
+            Perceptron(3, 2, width=16),
+            Perceptron(2, width=16),
+            torch.randn(500, 2) + 3,
+            space=Normed(),
+            latent=Normal(3),
+            batch=32,
+            device="cuda",
+            compile=False,
+            capture=capture,
+        )
+        return [next(training).estimate.row() for _ in range(12)]
+
+    for found, wanted in zip(rows(True), rows(False)):
+        assert found == pytest.approx(wanted, rel=1e-4, abs=1e-6)

@@ -1,0 +1,83 @@
+"""A whole step on a GPU as one captured graph, replayed without the host.
+
+Not yet run on a GPU: written by the documentation of CUDA graphs in torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from wgankit.space import Points, on_leaves
+
+WARM_UP = 3
+"""Steps before capturing, as the documentation asks for; they are steps like any others."""
+
+Body = Callable[[Points, Points | None], Any]
+
+
+@final
+class Captured:
+    """A function of stored batches, captured once its memory is warm.
+
+    Its results are copies, because the graph writes the next step's over its own.
+
+    Arguments:
+        body: does a step; reads and writes tensors on the device only.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self.stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.cold = WARM_UP
+
+    def look_again(self) -> None:
+        """Do the next step without the graph, and capture it anew after that."""
+        self.cold, self.graph = max(self.cold, 1), None
+
+    def __call__(self, stored: Points, beside: Points | None) -> Any:
+        """Do a step."""
+        if self.cold:
+            self.cold -= 1
+            return self._on_side_stream(stored, beside)
+        if self.graph is None:
+            self._capture(stored, beside)
+        self._fill(stored, beside)
+        self.graph.replay()  # type: ignore[union-attr]
+        return pytree.tree_map(cloned, self.results)
+
+    def _on_side_stream(self, stored: Points, beside: Points | None) -> Any:
+        """Do a step where capturing will take place, so that gradients are accumulated there."""
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            results = self.body(stored, beside)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return results
+
+    def _capture(self, stored: Points, beside: Points | None) -> None:
+        self.stored = on_leaves(torch.clone, stored)
+        self.beside = None if beside is None else on_leaves(torch.clone, beside)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self.stream):
+            self.results = self.body(self.stored, self.beside)
+
+    def _fill(self, stored: Points, beside: Points | None) -> None:
+        on_leaves(Tensor.copy_, self.stored, stored)
+        if beside is not None and self.beside is not None:
+            on_leaves(Tensor.copy_, self.beside, beside)
+
+
+def cloned(value: Any) -> Any:
+    """Return a copy of a tensor."""
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def can_be_captured(*optimizers: torch.optim.Optimizer) -> bool:
+    """Return whether optimisers step without the host."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    return all(group.get("capturable", False) for group in groups)

@@ -210,7 +210,8 @@ def check_finite(points: Points, what: str = "data") -> None:
         if not part.is_floating_point():
             continue
         # In blocks, because what finds the spoilt points takes as much memory as they do.
-        blocks = part.reshape(len(part), -1).split(max(1, BLOCK // max(1, part[0].numel())))
+        rows = max(1, BLOCK // max(1, part[0].numel()))
+        blocks = torch.split(part.reshape(len(part), -1), rows)
         spoilt = ~torch.cat([torch.isfinite(block).all(1) for block in blocks])
         if bool(spoilt.any()):
             raise ShapeError(

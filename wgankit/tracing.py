@@ -134,7 +134,12 @@ def lift_draws(graph: fx.GraphModule) -> list[Draw]:
 def is_random(node: fx.Node) -> bool:
     """Return whether an operation draws random numbers."""
     tags = getattr(node.target, "tags", ())
-    return node.op == "call_function" and torch.Tag.nondeterministic_seeded in tags
+    if node.op != "call_function" or torch.Tag.nondeterministic_seeded not in tags:
+        return False
+    # Attention counts as random for the dropout that it could have.
+    names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]
+    given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+    return not ("dropout_p" in names and given.get("dropout_p", 0.0) == 0.0)
 
 
 def draw_of(node: fx.Node) -> Draw:

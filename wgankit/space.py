@@ -66,8 +66,6 @@ def safe_norm(vectors: Tensor, p: float = 2.0) -> Tensor:
     flat = vectors.reshape(len(vectors), -1)
     if p != 2.0:
         return cast(Tensor, torch.linalg.vector_norm(flat, p, dim=1))
-    if not (flat.requires_grad and torch.is_grad_enabled()):
-        return length(flat)
     # Scaling by the largest entry keeps squares from overflow and underflow; masking before the
     # root keeps every derivative finite at 0, where sqrt has none.
     largest = flat.detach().abs().amax(1, keepdim=True) if flat.shape[1] else flat.new_zeros(1)
@@ -76,17 +74,6 @@ def safe_norm(vectors: Tensor, p: float = 2.0) -> Tensor:
     square = (flat / scale).square().sum(1)
     somewhere = square != 0  # true of NaN, which must not pass for 0
     return torch.where(somewhere, square, torch.ones_like(square)).sqrt() * scale[:, 0] * somewhere
-
-
-def length(flat: Tensor) -> Tensor:
-    """Return the Euclidean length of each row, without overflow or underflow, for values alone."""
-    if not flat.shape[1]:
-        return flat.new_zeros(len(flat))
-    known = torch.finfo(flat.dtype)
-    largest = torch.linalg.vector_norm(flat, torch.inf, dim=1, keepdim=True)
-    scale = largest.clamp(known.tiny, known.max)
-    found: Tensor = torch.linalg.vector_norm(flat / scale, dim=1) * scale[:, 0]
-    return found
 
 
 def conjugate(p: float) -> float:

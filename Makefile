@@ -12,10 +12,11 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml plugins/wgankit-graphs/pyproject.toml plugins/wgankit-molecules/pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch
-	$(BIN)/python -m pip install --quiet -e '.[dev]' -e plugins/wgankit-graphs -e 'plugins/wgankit-molecules[fcd]'
+	$(BIN)/python -m pip install --quiet -e '.[dev]' -e plugins/wgankit-graphs -e plugins/wgankit-images \
+		-e plugins/wgankit-labels -e 'plugins/wgankit-molecules[fcd]'
 	touch $@
 
 demo: setup

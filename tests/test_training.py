@@ -594,3 +594,15 @@ def test_content_is_added_to_the_generators_loss_at_the_points_beside():
     losses = [float(next(training).generator_loss) for _ in range(200)]
     assert losses[0] > 0.1
     assert losses[-1] < 0.01
+
+
+def test_fakes_that_no_path_leads_to_are_refused_before_training():
+    """A penalty would have nowhere to look, and a relative weight would be infinite."""
+
+    class Islands(wgankit.MetricSpace):
+        def distance(self, x, y):
+            apart = (x > 50).any(1) != (y > 50).any(1)
+            return Normed().distance(x, y).masked_fill(apart, torch.inf)
+
+    with pytest.raises(SettingError, match=r"\[inf, inf\] from the real ones beside them"):
+        make(torch.randn(100, 2) + 100, space=Islands())

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,6 +84,14 @@ def train(
             help="Any other setting, such as --set ema=0.99 or --set penalty.weight=5; repeatable.",
         ),
     ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A label or property to generate by, such as --condition qed; repeatable. "
+            "NAME:class, NAME:number or NAME:vector says of which kind it is.",
+        ),
+    ] = None,
     go_on: Annotated[
         bool, typer.Option("--go-on", help="If the run folder holds a run, go on with it.")
     ] = False,
@@ -103,7 +114,7 @@ def train(
     settings: dict[str, Any] = {name: v for name, v in named.items() if v is not None}
     settings |= parse_settings(setting or [])
     with _signals():
-        made = wgankit.recipe(recipe)
+        made = wgankit.recipe(recipe, conditions=condition or ())
         _finish(made.fit(data, out=out, device=device, devices=devices, **settings))
 
 
@@ -135,18 +146,102 @@ def sample(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Draw the same objects again.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    batch: Annotated[
+        int, typer.Option(min=1, help="Objects drawn at a time; another one draws others.")
+    ] = 500,
+    workers: Annotated[
+        str, typer.Option(help="auto, or how many processes decode while the network goes on.")
+    ] = "auto",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the generator; pays for millions.")
+    ] = False,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="What a condition of the run shall be, such as --given qed=0.6; repeatable.",
+        ),
+    ] = None,
 ) -> None:
-    """Draw new objects from a trained generator, one network pass each."""
+    """Draw new objects from a trained generator, one network pass each, and write them as made."""
     import wgankit
 
     recipe = wgankit.load(run)
-    objects = recipe.sample(count, seed=seed, device=device)
-    if out is not None:
-        recipe.domain.write(objects, out)
-        typer.echo(f"{len(objects):,} {recipe.domain.objects} in {out}", err=True)
+    objects = recipe.stream(
+        count,
+        seed=seed,
+        device=device,
+        batch=batch,
+        workers=_workers(workers),
+        compile=compiled,
+        given=parse_settings(given or []),
+    )
+    with _signals(), _stoppable(), closing(objects):
+        if out is not None:
+            _write(recipe.domain, objects, out, count)
+            return
+        for each in objects:
+            typer.echo(str(each))
+
+
+def _workers(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise SettingError(f"--workers is auto or a number of processes; got {text!r}")
+    return text if text == "auto" else int(text)
+
+
+def _write(domain: Any, objects: Iterator[Any], out: Path, count: int) -> None:
+    """Write objects as they come, with a bar on a terminal, and say what is in the file."""
+    from wgankit.sampling import written
+
+    begun, done = time.monotonic(), 0
+    try:
+        with _bar(domain.objects, count) as tell, closing(written(objects, out, domain)) as counts:
+            for done in counts:
+                tell(done)
+    finally:
+        if done:
+            rate = done / (time.monotonic() - begun)
+            of = "" if done == count else f"of {count:,} "
+            typer.echo(f"{done:,} {of}{domain.objects} in {out}, {rate:,.0f} a second", err=True)
+
+
+@contextmanager
+def _bar(noun: str, count: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with the rate; yield what moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    done = TextColumn("{task.completed:,.0f}/{task.total:,.0f}")
+    rate = TextColumn("{task.fields[rate]}")
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), done, rate, TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task, begun = bar.add_task(noun, total=count, rate=""), time.monotonic()
+
+        def tell(done: int) -> None:
+            rate = done / (time.monotonic() - begun)
+            bar.update(task, completed=done, rate=f"{rate:,.0f}/s")
+
+        yield tell
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Make SIGTERM stop like Ctrl-C, so that what is there is written; workers end either way."""
+    from wgankit.session import Stopped
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    for each in objects:
-        typer.echo(str(each))
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command()

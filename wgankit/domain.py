@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wgankit.errors import DataError
+from wgankit.errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,6 +74,12 @@ class Model:
         prepare: stored batch -> batch of points of `space`, on the device.
         noise: what real and generated points alike pass in training (see `wgankit.train`).
         content: what the generator minimises besides the objective's loss (see `wgankit.train`).
+        groups: points -> number of each one's group, `(B,)`, for the penalty (see `Penalty`).
+        over: how the penalty counts groups, "mean" or "worst".
+        repeats: stored training points -> places of the points that batches are drawn from, some
+            of them several times, `(m,)`; all once by default.
+        figures: (critic, real points, generated points beside them, lambda) -> figures by name,
+            told at every evaluation; for latents that are drawn beside real points.
     """
 
     space: MetricSpace
@@ -83,6 +89,10 @@ class Model:
     prepare: Callable[[Points], Points] = as_stored
     noise: Callable[[Points], Points] | None = None
     content: Callable[[Points, Points], Tensor] | None = None
+    groups: Callable[[Points], Tensor] | None = None
+    over: str = "mean"
+    repeats: Callable[[Points], Tensor] | None = None
+    figures: Callable[[nn.Module, Points, Points, float], dict[str, float]] | None = None
 
 
 class Domain(ABC):
@@ -144,6 +154,17 @@ class Domain(ABC):
     def picture(self, objects: Sequence[Any]) -> str | None:
         """Return an SVG picture of some objects side by side, or None where there is none."""
         return None
+
+    def given(self, latent: Latent, vocabulary: Vocabulary, values: Mapping[str, Any]) -> Latent:
+        """Return the latents of objects for which some conditions have these values.
+
+        Raises:
+            SettingError: the objects have no such conditions.
+        """
+        raise SettingError(
+            f"this recipe takes no conditions, and was given {', '.join(map(str, values))}; train "
+            "one that does: wgankit train RECIPE --condition NAME"
+        )
 
     def align(self, points: Points) -> Points:
         """Put each point of a batch of the space into a canonical form before exact transport.

@@ -261,9 +261,11 @@ def penalty_from(
     where: str = "between",
     shape: str = "one-sided",
     relative: bool = True,
+    groups: Groups | None = None,
+    over: str = "mean",
 ) -> Penalty:
-    """Return the penalty that plain settings (a recipe, a config file) name."""
+    """Return the penalty that plain settings (a recipe, a config file) name, over groups if any."""
     for given, known, what in ((where, PLACES, "where"), (shape, SHAPES, "shape")):
         if given not in known:
             raise SettingError(f"penalty {what} is one of {', '.join(known)}; got {given!r}")
-    return Penalty(weight=weight, where=PLACES[where], shape=SHAPES[shape], relative=relative)
+    return Penalty(weight, PLACES[where], SHAPES[shape], relative, groups, over)

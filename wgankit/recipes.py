@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -16,11 +17,12 @@ import torch
 from wgankit import __version__
 from wgankit import state as states
 from wgankit.domain import Domain, Encoded, Model, describe_skips
-from wgankit.errors import DataError, RunError, SettingError
+from wgankit.errors import DataError, MissingPackageError, RunError, SettingError
 from wgankit.penalty import penalty_from
 from wgankit.processes import Processes, launch
 from wgankit.run import RunFolder
-from wgankit.space import Points, batch_size, on_leaves, pick
+from wgankit.sampling import BATCH, Decoder, check_stream, decoded, generate
+from wgankit.space import Points, batch_size, join, leaves, pick
 from wgankit.training import Training, train
 
 if TYPE_CHECKING:
@@ -278,39 +280,112 @@ class Recipe:
 
     # ---- what was learnt ------------------------------------------------------------------------
 
+    def stream(
+        self,
+        count: int | None = None,
+        *,
+        seed: int | None = None,
+        device: str = "auto",
+        batch: int = BATCH,
+        workers: int | str = "auto",
+        compile: bool | str = False,
+        given: Mapping[str, Any] | None = None,
+    ) -> Generator[Any, None, None]:
+        """Return an iterator of new objects, of which a few batches are in memory at a time.
+
+        Arguments:
+            count: how many; None for no end.
+            seed: draw the same objects again (with the same count and batch, whatever workers);
+                None draws from torch's random numbers.
+            device: where the network runs.
+            batch: how many latents are drawn at a time.
+            workers: processes that decode points while the network makes the next; 0 decodes in
+                this process; "auto" starts some where that is seen to save time.
+            compile: True compiles the generator, "auto" does for a large count; where two labels
+                are equally likely, another one may come out (see `wgankit.sampling`).
+            given: values of conditions by name, for a recipe that was trained with some.
+
+        The generator is taken as it is now: training that goes on does not change a stream.  An
+        iterator that is not used up ends its workers with `close()`, or when it is forgotten.
+        """
+        check_stream(count=count, batch=batch, workers=workers, compile=compile)
+        generator = copy.deepcopy(self._generator(device))
+        points = self._points(generator, count, seed, batch, compile, given)
+        decoder = Decoder(self.domain, self.config["vocabulary"])
+        batches = math.inf if count is None else math.ceil(count / batch)
+        return decoded(points, decoder, workers=workers, batches=batches)
+
     def sample(
-        self, count: int, *, seed: int | None = None, device: str = "auto", batch: int = 500
+        self,
+        count: int,
+        *,
+        seed: int | None = None,
+        device: str = "auto",
+        batch: int = BATCH,
+        workers: int | str = "auto",
+        compile: bool | str = False,
+        given: Mapping[str, Any] | None = None,
     ) -> list[Any]:
         """Return new objects from the trained generator, one network pass each.
 
         Arguments:
             count: how many.
-            seed: draw the same objects again; None draws from torch's random numbers.
-            device: where the network runs.
-            batch: objects in one pass.
+            seed, device, batch, workers, compile, given: see `stream`, which yields the same.
 
         Objects come as they are, invalid ones included, so that validity can be measured.
         """
-        if count < 1:
-            raise SettingError(f"count is at least 1; got {count}")
-        points = self.sample_points(count, seed=seed, device=device, batch=batch)
-        return self.domain.decode(points, self.config["vocabulary"])
+        return list(
+            self.stream(
+                count,
+                seed=seed,
+                device=device,
+                batch=batch,
+                workers=workers,
+                compile=compile,
+                given=given,
+            )
+        )
 
-    @torch.no_grad()
     def sample_points(
-        self, count: int, *, seed: int | None = None, device: str = "auto", batch: int = 500
+        self,
+        count: int,
+        *,
+        seed: int | None = None,
+        device: str = "auto",
+        batch: int = BATCH,
+        compile: bool | str = False,
+        given: Mapping[str, Any] | None = None,
     ) -> Points:
         """Return new points of the space on the CPU (see `sample`)."""
-        model = self._built()
-        generator = self._present or self._trained().to(pick_device(device)).eval()
-        where = next(generator.parameters()).device
-        seed = int(torch.randint(2**31, ())) if seed is None else seed
-        parts = []
-        with states.seeded(seed, where):
-            for start in range(0, count, batch):
-                latents = model.latent.sample(min(batch, count - start), where)
-                parts.append(on_leaves(torch.Tensor.cpu, generator(latents)))
-        return on_leaves(lambda *tensors: torch.cat(tensors), *parts)
+        check_stream(count=count, batch=batch, workers=0, compile=compile)
+        return join(*self._points(self._generator(device), count, seed, batch, compile, given))
+
+    def _generator(self, device: str) -> nn.Module:
+        """Return the generator that samples, on a device."""
+        return self._present or self._trained().to(pick_device(device)).eval()
+
+    def _points(
+        self,
+        generator: nn.Module,
+        count: int | None,
+        seed: int | None,
+        batch: int,
+        compile: bool | str,
+        given: Mapping[str, Any] | None,
+    ) -> Iterator[Points]:
+        latent = self._built().latent
+        if given:
+            latent = self.domain.given(latent, self.config["vocabulary"], given)
+        one = self.prepared(pick(self._data["points"], slice(0, 1)))
+        return generate(
+            generator,
+            latent,
+            count=count,
+            batch=batch,
+            seed=int(torch.randint(2**31, ())) if seed is None else seed,
+            numbers=sum(part.numel() for part in leaves(one)),
+            compile=compile,
+        )
 
     def evaluate(self, objects: Sequence[Any] | int = 1_000, *, seed: int = 1) -> Metrics:
         """Return the domain's metrics of objects, against the run's training and held-out data.
@@ -364,14 +439,15 @@ class Recipe:
         model, settings = self._built(), self.config["settings"]
         # Sampling leaves the generator in evaluation mode, where it may return other points.
         model.generator.train()
+        points = self.points("training")
         rates = (settings["rate"], settings["critic_rate"] or settings["rate"])
         return train(
             model.generator,
             model.critic,
-            self.points("training"),
+            pick(points, model.repeats(points)) if model.repeats else points,
             space=model.space,
             latent=model.latent,
-            penalty=penalty_from(**settings["penalty"]),
+            penalty=penalty_from(**settings["penalty"], groups=model.groups, over=model.over),
             steps=settings["steps"],
             batch=settings["batch"],
             n_critic=settings["n_critic"],
@@ -471,16 +547,32 @@ def tell(progress: bool) -> Teller:
     return Terminal() if progress else Silent()
 
 
-def recipe(name: str) -> Recipe:
+CONDITIONED = "conditioned"
+"""Name of the recipe that runs others under conditions; its factory takes (name, conditions)."""
+
+
+def recipe(name: str, *, conditions: Sequence[str] = ()) -> Recipe:
     """Return a recipe by the name under which a plugin registers it, such as "molecules".
+
+    Arguments:
+        name: of the recipe.
+        conditions: names of labels or properties that its objects are generated by, such as "qed"
+            (needs wgankit-labels).
 
     Raises:
         UnknownNameError: if no installed plugin has a recipe of that name.
+        MissingPackageError: if no installed plugin runs recipes under conditions.
     """
     from wgankit.plugins import registry
 
     recipes = registry().recipes
-    return Recipe(recipes.load(name)(), recipes.full_name(name))
+    if not conditions:
+        return Recipe(recipes.load(name)(), recipes.full_name(name))
+    if CONDITIONED not in recipes:
+        raise MissingPackageError(
+            f"conditions ({', '.join(conditions)}) need wgankit-labels: pip install wgankit-labels"
+        )
+    return Recipe(recipes.load(CONDITIONED)(name, conditions), recipes.full_name(CONDITIONED))
 
 
 def load(path: str | Path) -> Recipe:

@@ -19,6 +19,7 @@ from wgankit.audits import doubts
 from wgankit.domain import describe_skips
 from wgankit.errors import RunError
 from wgankit.execution import Compiled
+from wgankit.latent import Conditioned
 from wgankit.progress import Teller, clock
 from wgankit.space import Points, batch_size, pick, to_device
 from wgankit.training import Step, Training
@@ -175,7 +176,8 @@ class Session:
         self._report("running")
 
     def _judge(self, row: dict[str, Any]) -> None:
-        row = {**row, **self._distances(), "metrics": dict(self._metrics(self._seed()))}
+        metrics = {**self._metrics(self._seed()), **self._figures(float(row.get("weight", 1.0)))}
+        row = {**row, **self._distances(), "metrics": metrics}
         self._keep(row)
         score = self._score(row)
         if score < self.best:
@@ -190,6 +192,23 @@ class Session:
     def _metrics(self, seed: int) -> dict[str, float]:
         count = self.settings["evaluate_on"]
         return self.recipe.evaluate(count, seed=seed)
+
+    def _figures(self, weight: float) -> dict[str, float]:
+        """Return what the model tells of its critic at held-out points, with lambda as it is."""
+        model, training = self.recipe._built(), self.training
+        latent, held_out = model.latent, self.recipe.points("held_out")
+        if model.figures is None or not isinstance(latent, Conditioned) or not batch_size(held_out):
+            return {}
+        some = self.recipe.prepared(pick(held_out, slice(0, TRANSPORT)))
+        real = to_device(some, training.device)
+        training.critic.eval()
+        try:
+            with states.seeded(self._seed(), training.device):
+                with torch.no_grad():
+                    fake = training.average(latent.beside(real))
+                return model.figures(training.critic, real, fake, weight)
+        finally:
+            training.critic.train()
 
     def _distances(self) -> dict[str, float]:
         """Return exact W1 from held-out points to samples, what the critic proves of it, its floor.

@@ -307,6 +307,7 @@ class Training(Iterator[Step]):
         check_constraint(self.space, self.penalty, self.objective)
         fake = self.average(self.iteration.latents(real))
         check_fake(real, fake)
+        check_reach(self.space, real, fake)
         points = join(self.iteration.disturbed(real), self.iteration.disturbed(fake))
         scores = self.critic(points)
         if scores.shape != (2 * batch_size(real),):
@@ -354,6 +355,20 @@ def latent_of(generator: nn.Module) -> Latent:
         "the generator has no linear layer that tells the length of its latent vectors; "
         "say it: train(..., latent=wgankit.Normal(64))"
     )
+
+
+def check_reach(space: MetricSpace, real: Points, fake: Points) -> None:
+    """Raise `SettingError` where no path leads from real points to the generated ones beside them.
+
+    A penalty would have nowhere to look, and the weight of a relative one no end.
+    """
+    reach = space.distance(real, fake)
+    if not bool(torch.isfinite(reach).all()):
+        raise SettingError(
+            f"{type(space).__name__} says that generated points are {reach.tolist()} from the real "
+            "ones beside them; where conditions cannot change, draw latents beside real points, "
+            "with a `wgankit.Conditioned` latent whose generator hands the condition on"
+        )
 
 
 def check_fake(real: Points, fake: Points) -> None:

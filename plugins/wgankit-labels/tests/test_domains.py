@@ -49,3 +49,21 @@ def test_graphs_with_classes_from_their_attributes(tmp_path):
         assert one.labels["edges"] == pytest.approx(one.object.number_of_edges(), abs=1e-3)
     drawn = recipe.sample(4, given={"kind": "cycle"}, seed=0)
     assert all(isinstance(one.object, nx.Graph) for one in drawn)
+
+
+def test_pictures_with_classes_from_folders(tmp_path):
+    pytest.importorskip("wgankit_images")
+    from PIL import Image
+
+    for shade, top in (("dark", 60), ("light", 250)):
+        (tmp_path / "data" / shade).mkdir(parents=True)
+        for number in range(12):
+            picture = Image.new("L", (8, 8), top - number)
+            picture.save(tmp_path / "data" / shade / f"{number}.png")
+    recipe = conditioned("images", "class").fit(
+        tmp_path / "data", out=tmp_path / "run", evaluate_on=8, model={"width": 4}, **QUICK
+    )
+    for one in recipe.training_objects:
+        assert one.labels["class"] == ("dark" if one.object.max() < 100 else "light")
+    drawn = recipe.sample(5, given={"class": "dark"}, seed=0)
+    assert {one.labels["class"] for one in drawn} == {"dark"}

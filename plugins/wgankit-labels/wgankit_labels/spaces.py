@@ -101,7 +101,8 @@ class EachCondition(MetricSpace):
         return slopes.masked_fill(apart, math.nan)
 
     def _check_paired(self, apart: Tensor) -> None:
-        if self._paired or torch.compiler.is_compiling():
+        # Tensors of other types are being traced, and hold no numbers.
+        if self._paired or torch.compiler.is_compiling() or type(apart) is not Tensor:
             return
         if bool(apart.any()):
             raise SettingError(

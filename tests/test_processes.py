@@ -18,6 +18,7 @@ WORKER = """
 import sys, torch
 from lightning_fabric import Fabric
 import wgankit
+import wgankit.processes
 from wgankit import Normal, Normed, Penalty, Perceptron
 from wgankit.processes import Processes
 from wgankit.loss import CriticLoss
@@ -63,6 +64,8 @@ torch.save(
      "critic": training.critic.state_dict(), "average": training.average.state_dict()},
     f"{folder}/{sys.argv[3]}-{processes.rank}.pt",
 )
+processes.wait()
+wgankit.processes.end()
 """
 
 

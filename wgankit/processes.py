@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
@@ -33,7 +34,15 @@ def launch(device: str, devices: int) -> Fabric:
             raise SettingError(f"devices={devices} asks for more GPUs than there are ({present})")
     fabric = Fabric(accelerator=device, devices=devices, strategy="ddp" if devices > 1 else "auto")
     fabric.launch()
+    if devices > 1:
+        atexit.register(end)
     return fabric
+
+
+def end() -> None:
+    """Take leave of the other processes; without it their threads may outlive the interpreter."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def is_first() -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import typer
 from typer.testing import CliRunner
 
 import wgankit
-from wgankit import SettingError, cli
+from wgankit import DataError, SettingError, cli, plugins
+from wgankit.testing import fake_plugin
 
 runner = CliRunner()
 
@@ -75,6 +77,67 @@ def test_train_resume_sample_evaluate(clouds, tmp_path):
     points = wgankit.load(run).domain.read(tmp_path / "s.txt").objects
     mean = sum(x for x, _ in points) / 5
     assert json.loads(judged.stdout)["mean_x"] == pytest.approx(mean)
+
+
+@pytest.fixture
+def protocol(tmp_path, monkeypatch):
+    """A plugin with a protocol that counts lines and says what it was told."""
+    code = (
+        "import wgankit\nWGANKIT_API = 1\n"
+        "@wgankit.hookimpl\ndef wgankit_benchmarks():\n"
+        "    it = {'name': 'count', 'factory': 'counting.judge:judge', 'summary': ''}\n"
+        "    yield wgankit.BenchmarkSpec(**it)\n"
+    )
+    judge = (
+        "def judge(samples, *, data, say):\n"
+        "    say(f'data: {data}')\n"
+        "    lines = len(samples.read_text().split())\n"
+        "    return {'zeal': float(lines), 'zeal_floor': 9.0, 'awe': 0.5}\n"
+    )
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    found = fake_plugin(
+        site, distribution="counting", code=code, files={"counting/judge.py": judge}
+    )
+    monkeypatch.setattr(plugins, "registry", lambda: plugins.Registry(entry_points=found))
+    (tmp_path / "samples.smi").write_text("C\nCC\nCCC\n")
+    yield tmp_path
+    for name in ("counting", "counting.judge"):
+        sys.modules.pop(name, None)
+
+
+def test_a_file_is_judged_by_a_published_protocol(protocol):
+    words = ["evaluate", protocol / "samples.smi", "--against", "count"]
+    done = call(*words, "--json", "--data", protocol / "cache")
+    assert done.exit_code == 0, done.output
+    assert list(json.loads(done.stdout).items()) == [("zeal", 3), ("zeal_floor", 9), ("awe", 0.5)]
+    assert done.stderr.strip() == f"data: {protocol / 'cache'}"
+    plain = call(*words)
+    assert plain.stdout.split() == ["zeal", "3", "(floor", "9)", "awe", "0.5"]
+    assert plain.stderr.strip() == "data: None"
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        (["samples.smi", "--against", "cuont"], plugins.UnknownNameError,
+         "no benchmark is called 'cuont' .did you mean 'count'.*known: count"),
+        (["gone.smi", "--against", "count"], DataError,
+         r"no file of samples .*gone.smi.*wgankit sample RUN -n 30000 --out .*gone.smi"),
+        (["site", "--against", "count"], DataError,
+         r"site is a folder.*wgankit sample .*site -n 30000 --out samples.smi"),
+        (["samples.smi", "other.smi", "--against", "count"], SettingError,
+         r"one file, and two were given.*wgankit evaluate other.smi --against count"),
+        (["samples.smi", "--against", "count", "-n", 5], SettingError, "-n and --seed draw"),
+        (["samples.smi", "--against", "count", "--seed", 5], SettingError, "-n and --seed draw"),
+        (["samples.smi", "--data", "here"], SettingError, "--against NAME --data here"),
+    ],
+)  # fmt: skip
+def test_what_a_protocol_cannot_judge_is_said(protocol, words, error, said):
+    done = call("evaluate", protocol / words[0], *words[1:])
+    assert isinstance(done.exception, error)
+    assert re.search(said, str(done.exception))
 
 
 def test_go_on_resumes_what_is_there(clouds, tmp_path):

@@ -68,6 +68,7 @@ _WHERE = {
     "RecipeSpec": "hooks",
     "DatasetSpec": "hooks",
     "MetricSpec": "hooks",
+    "BenchmarkSpec": "hooks",
     "WgankitError": "errors",
     "DataError": "errors",
     "SettingError": "errors",
@@ -119,6 +120,7 @@ if TYPE_CHECKING:
     from wgankit.estimates import estimate as estimate
     from wgankit.funnels import Funnels as Funnels
     from wgankit.hooks import WGANKIT_API as WGANKIT_API
+    from wgankit.hooks import BenchmarkSpec as BenchmarkSpec
     from wgankit.hooks import CriticSpec as CriticSpec
     from wgankit.hooks import DatasetSpec as DatasetSpec
     from wgankit.hooks import GeneratorSpec as GeneratorSpec

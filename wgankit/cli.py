@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wgankit.errors import SettingError, WgankitError
+from wgankit.errors import DataError, SettingError, WgankitError
 
 app = typer.Typer(
     name="wgankit",
@@ -246,21 +246,78 @@ def _stoppable() -> Iterator[None]:
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    judged: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder; with --against a file of samples."),
+    ],
     samples: Annotated[
         Path | None, typer.Argument(help="A file of objects to judge; drawn from the run without.")
     ] = None,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many to draw.")] = 1_000,
-    seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 1,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", min=1, help="How many to draw; 1000 if not said.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the drawing; 1 if not said.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Judge a file by a published protocol, such as moses."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With --against: folder of the protocol's data, if it lies elsewhere."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Judge samples against the run's training and held-out data."""
-    import wgankit
+    """Judge samples against a run's training and held-out data, or by a published protocol."""
+    from wgankit.recipes import Metrics, load
 
-    recipe = wgankit.load(run)
-    judged: Any = count if samples is None else recipe.domain.read(samples).objects
-    metrics = recipe.evaluate(judged, seed=seed)
+    if against is not None:
+        _refuse_drawing(against, judged, samples, count, seed)
+        metrics = Metrics(_by_protocol(against, judged, data))
+    elif data is not None:
+        raise SettingError(
+            "--data is the data of a protocol, and none is named; "
+            f"type: wgankit evaluate SAMPLES --against NAME --data {data}"
+        )
+    else:
+        recipe = load(judged)
+        drawn = count or 1_000
+        given: Any = drawn if samples is None else recipe.domain.read(samples).objects
+        metrics = recipe.evaluate(given, seed=1 if seed is None else seed)
     typer.echo(json.dumps(metrics, indent=1) if as_json else str(metrics))
+
+
+def _refuse_drawing(
+    against: str, judged: Path, samples: Path | None, count: int | None, seed: int | None
+) -> None:
+    """A protocol judges one file; what draws from a run would do nothing there."""
+    if samples is not None:
+        raise SettingError(
+            f"--against judges one file, and two were given, {judged} and {samples}; "
+            f"type: wgankit evaluate {samples} --against {against}"
+        )
+    if count is not None or seed is not None:
+        raise SettingError(
+            f"--against judges all of {judged}, and -n and --seed draw from a run; "
+            f"type: wgankit evaluate {judged} --against {against}"
+        )
+
+
+def _by_protocol(name: str, samples: Path, data: Path | None) -> Any:
+    """Return the figures of a file of samples by the protocol of that name."""
+    from wgankit.plugins import registry
+
+    judge = registry().benchmarks.load(name)
+    if samples.is_dir():
+        raise DataError(
+            f"{samples} is a folder, and --against judges a file of samples; type first: "
+            f"wgankit sample {samples} -n 30000 --out samples.smi"
+        )
+    if not samples.is_file():
+        raise DataError(
+            f"there is no file of samples {samples} (looked in {Path.cwd()}); check the name, or "
+            f"type first: wgankit sample RUN -n 30000 --out {samples}"
+        )
+    return judge(samples, data=data, say=lambda line: typer.echo(line, err=True))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What a plugin says to wgankit: seven hooks, each of which returns named things.
+"""What a plugin says to wgankit: eight hooks, each of which returns named things.
 
 A plugin is a distribution with an entry point in the group `wgankit` whose value is a light module:
 
@@ -155,6 +155,21 @@ class MetricSpec(Spec):
     noun: ClassVar[str] = "metric"
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSpec(Spec):
+    """A published protocol that samples are judged by: `wgankit evaluate FILE --against NAME`.
+
+    The factory is a function (samples, *, data, say) -> `Mapping[str, float]` of the protocol's
+    figures, in the order of the published table; `NAME_floor` beside a figure `NAME` is what as
+    many real objects score.  `samples` is a file of objects; `data` is the folder of the data that
+    the protocol compares with, or None for where `wgankit data get` keeps it; `say` is called with
+    lines about the progress.
+    """
+
+    noun: ClassVar[str] = "benchmark"
+
+
 @hookspec
 def wgankit_spaces() -> Iterable[SpaceSpec]:
     """Return metric spaces.
@@ -219,6 +234,15 @@ def wgankit_metrics() -> Iterable[MetricSpec]:
     return ()
 
 
+@hookspec
+def wgankit_benchmarks() -> Iterable[BenchmarkSpec]:
+    """Return published protocols that samples are judged by.
+
+    yield BenchmarkSpec(name="moses", factory="my_package.moses:judge", summary="...")
+    """
+    return ()
+
+
 KINDS: dict[str, type[Spec]] = {
     "spaces": SpaceSpec,
     "penalties": PenaltySpec,
@@ -227,5 +251,6 @@ KINDS: dict[str, type[Spec]] = {
     "recipes": RecipeSpec,
     "datasets": DatasetSpec,
     "metrics": MetricSpec,
+    "benchmarks": BenchmarkSpec,
 }
 """For every hook `wgankit_<kind>`, what it returns."""

@@ -535,6 +535,11 @@ class Registry:
         """Figures of merit by name."""
         return Named(self, "metrics")
 
+    @property
+    def benchmarks(self) -> Named[hooks.BenchmarkSpec]:
+        """Published protocols that samples are judged by, by name."""
+        return Named(self, "benchmarks")
+
 
 def _complaint(plugin: Plugin) -> str:
     return f"plugin {plugin.name!r} ({plugin}) is not loaded: {plugin.cause}"

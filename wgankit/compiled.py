@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from wgankit.errors import CompileWarning
+from wgankit.quicker import quickened
 from wgankit.state import read_rng, set_rng
 from wgankit.tracing import Draw, Networks, trace
 
@@ -191,7 +192,8 @@ def compiled(graph: fx.GraphModule, inputs: list[Tensor], draws: list[Draw]) -> 
         drawn = [draw() for draw in draws]
         for device, state in zip(stream, states, strict=True):
             set_rng(state, device)
-        run = torch._inductor.compile(graph, [*inputs, *drawn])
+        inputs = [*inputs, *drawn]
+        run = torch._inductor.compile(quickened(graph, inputs), inputs)
 
     def quietly(*tensors: Tensor) -> Any:
         with torch.no_grad():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wgankit.errors import SettingError
+from wgankit.layout import laid_out_as
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -101,7 +102,8 @@ class Processes:
         flat = torch.cat([one.reshape(-1) for one in known])
         torch.distributed.all_reduce(flat)
         parts = torch.split(flat / self.count, [one.numel() for one in known])
-        means = (part.view_as(one) for part, one in zip(parts, known, strict=True))
+        pairs = zip(parts, known, strict=True)
+        means = (laid_out_as(part.view(one.shape), one) for part, one in pairs)
         return [None if one is None else next(means) for one in tensors]
 
     def mean_of(self, number: Tensor) -> Tensor:

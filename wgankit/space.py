@@ -63,17 +63,20 @@ def to_device(points: Points, device: torch.device | str) -> Points:
 
 def safe_norm(vectors: Tensor, p: float = 2.0) -> Tensor:
     """Return the p-norm of each row of `(B, ...)`, with gradient 0 (never NaN) at the origin."""
-    flat = vectors.reshape(len(vectors), -1)
+    # All at once and not flattened first, which would copy pictures whose channels lie last.
+    parts = vectors if vectors.dim() > 1 else vectors[:, None]
+    ways = tuple(range(1, parts.dim()))
     if p != 2.0:
-        return cast(Tensor, torch.linalg.vector_norm(flat, p, dim=1))
+        return cast(Tensor, torch.linalg.vector_norm(parts, p, dim=ways))
     # Scaling by the largest entry keeps squares from overflow and underflow; masking before the
     # root keeps every derivative finite at 0, where sqrt has none.
-    largest = flat.detach().abs().amax(1, keepdim=True) if flat.shape[1] else flat.new_zeros(1)
+    largest = parts.detach().abs().amax(ways, keepdim=True) if parts.numel() else parts.new_zeros(1)
     usable = (largest > 0) & torch.isfinite(largest)
     scale = torch.where(usable, largest, torch.ones_like(largest))
-    square = (flat / scale).square().sum(1)
+    square = (parts / scale).square().sum(ways)
     somewhere = square != 0  # true of NaN, which must not pass for 0
-    return torch.where(somewhere, square, torch.ones_like(square)).sqrt() * scale[:, 0] * somewhere
+    root = torch.where(somewhere, square, torch.ones_like(square)).sqrt()
+    return root * scale.view(-1) * somewhere
 
 
 def conjugate(p: float) -> float:

@@ -22,12 +22,14 @@ from wgankit import state as states
 from wgankit.adam import adam
 from wgankit.batches import Batches
 from wgankit.captured import Body, Captured, can_be_captured
+from wgankit.compiled import untouched
 from wgankit.constraint import Constraint, Unconstrained
 from wgankit.errors import RunError, SettingError, ShapeError
 from wgankit.estimates import Estimate, figures
 from wgankit.execution import AsWritten, Average, Player, execution_of
 from wgankit.iteration import Iteration, Network, precision_named
 from wgankit.latent import Latent, Normal
+from wgankit.layout import lay_out_state, let_channels_lie_last
 from wgankit.loss import CriticLoss, Seen
 from wgankit.objective import Objective, Wasserstein
 from wgankit.penalty import Penalty, check_constraint
@@ -188,6 +190,7 @@ class Training(Iterator[Step]):
         )
         with states.seeded(seed + rank * RANKS_APART, self.device):
             self._check()
+            self._lay_out()
             self.rng = states.read_rng(self.device)
 
     # ---- iterating ----------------------------------------------------------------------------
@@ -262,6 +265,7 @@ class Training(Iterator[Step]):
             raise RunError(f"the state belongs to other networks: {error}") from error
         self.generator_optimizer.load_state_dict(state["generator_optimizer"])
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        self._lay_out_states()
         self.batches.load_state_dict(state["batches"])
         self.index = state["index"]
         self.scale.copy_(state["scale"])
@@ -297,11 +301,34 @@ class Training(Iterator[Step]):
             )
         return streams[self.processes.rank]
 
+    def _lay_out(self) -> None:
+        """Let channels lie last where networks convolve on a CPU; random numbers stay."""
+        networks = [self.generator, self.critic, self.average]
+
+        def trial() -> None:
+            stored = self._two()
+            real, fake = self.iteration.points(stored)
+            self.iteration.criticise(real, fake, self.scale)
+            self.iteration.improve(stored if self.iteration.looks else None)
+
+        masks, self.iteration.masks = self.iteration.masks, None
+        with untouched(nn.ModuleList(networks), self.device):
+            let_channels_lie_last(networks, trial)
+        self.iteration.masks = masks
+        self._lay_out_states()
+
+    def _lay_out_states(self) -> None:
+        lay_out_state(self.generator_optimizer)
+        lay_out_state(self.critic_optimizer)
+
+    def _two(self) -> Points:
+        """Return two stored points."""
+        return to_device(pick(self.batches.points, slice(0, 2)), self.device)
+
     @torch.no_grad()
     def _check(self) -> None:
         """Run everything once on two points: misfits are named before hours of training."""
-        stored = to_device(pick(self.batches.points, slice(0, 2)), self.device)
-        real = self.iteration.prepared(stored)
+        real = self.iteration.prepared(self._two())
         check_finite(self.batches.points, "data")
         check_points(self.space, real, "data")
         check_constraint(self.space, self.penalty, self.objective)

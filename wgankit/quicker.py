@@ -1,0 +1,265 @@
+"""Operations of compiled code in the form that a CPU is quickest at: the same numbers, other ways.
+
+Three ways of torch are slow where critics and their second derivatives need them:
+
+- float32 matrices are multiplied by BLAS, and Intel's runs at less than half of its speed on
+  other makers' processors; oneDNN, which torch brings as well, does not;
+- the second derivative of a convolution asks for the gradient of its weights as a convolution with
+  a kernel as large as a picture, instead of as a gradient of weights;
+- transposed convolutions to few channels, and so slopes in a picture's pixels, leave most of a
+  processor's lanes empty; as one matrix product whose parts are added up they do not.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, fx
+from torch.nn import functional
+
+QUICKER = 1.3
+"""How much quicker oneDNN has to be at one large product to be given all that are large."""
+
+LARGE = 2**20
+"""Multiplications from which oneDNN's longer way to a product (10 microseconds) pays."""
+
+SIDE = 384
+"""Rows and columns of the product that is timed."""
+
+FEW = 4
+"""Channels that are few: those of pictures."""
+
+aten = torch.ops.aten
+library = torch.library.Library("wgankit", "DEF")
+library.define("product(Tensor a, Tensor b, Tensor? added=None) -> Tensor")
+
+
+@torch.library.impl(library, "product", "CPU")
+def product(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
+    """Return a @ b + added by oneDNN; a `(m, k)`, b `(k, n)`, added `(n,)`."""
+    found: Tensor = torch.ops.mkldnn._linear_pointwise.default(a, b.t(), added, "none", [], "")
+    return found
+
+
+@torch.library.register_fake("wgankit::product", lib=library)
+def product_shape(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
+    """Return a tensor of the product's shape."""
+    return a.new_empty(a.shape[0], b.shape[1])
+
+
+library.define("settled(Tensor values) -> Tensor")
+
+
+@torch.library.impl(library, "settled", "CPU")
+def settled(values: Tensor) -> Tensor:
+    """Return a copy, which no compiler makes a part of what is done with it."""
+    return values.clone()
+
+
+@torch.library.register_fake("wgankit::settled", lib=library)
+def settled_shape(values: Tensor) -> Tensor:
+    """Return a tensor of its shape."""
+    return torch.empty_like(values)
+
+
+def quickened(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
+    """Return a graph whose results are the same, with its operations in their quickest form.
+
+    Arguments:
+        graph: a traced graph of operations.
+        inputs: tensors that it is run on.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    if any(one.device.type != "cpu" for one in inputs):
+        return graph
+    return make_fx(Quicker(graph).run, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+
+
+@final
+class Quicker(fx.Interpreter):
+    """Runs a graph, some of its operations by other ways."""
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operation."""
+        way = WAYS.get(target)
+        found = way(*args) if way and not kwargs else None
+        return super().call_function(target, args, kwargs) if found is None else found
+
+
+# ---- matrix products --------------------------------------------------------------------------
+
+
+def multiplied(a: Tensor, b: Tensor) -> Tensor | None:
+    """Return a product by oneDNN where that is quicker, None elsewhere."""
+    if not is_large(a, b) or not onednn_is_quicker():
+        return None
+    # oneDNN copies a first factor that lies in columns; the other way round it is the second one.
+    if is_turned(a) and a.shape[0] > b.shape[1]:
+        turned: Tensor = torch.ops.wgankit.product(b.t(), a.t())
+        return turned.t()
+    found: Tensor = torch.ops.wgankit.product(a, b)
+    return found
+
+
+def multiplied_and_added(added: Tensor, a: Tensor, b: Tensor) -> Tensor | None:
+    """Return a product with a row added to each of its rows."""
+    if added.dim() != 1 or not is_large(a, b) or not onednn_is_quicker():
+        return None
+    found: Tensor = torch.ops.wgankit.product(a, b, added)
+    return found
+
+
+def is_large(a: Tensor, b: Tensor) -> bool:
+    """Return whether two float32 matrices have a large product."""
+    least = 2 * LARGE if is_turned(a) else LARGE
+    return a.dtype == b.dtype == torch.float32 and a.shape[0] * a.shape[1] * b.shape[1] >= least
+
+
+def is_turned(matrix: Tensor) -> bool:
+    """Return whether a matrix lies in columns."""
+    return matrix.stride(0) == 1 and matrix.stride(1) != 1
+
+
+@functools.cache
+def onednn_is_quicker() -> bool:
+    """Return whether oneDNN is clearly quicker than BLAS on this machine; timed once, in turns."""
+    from torch.utils._mode_utils import no_dispatch
+
+    if not torch.backends.mkldnn.is_available():
+        return False
+    ways: tuple[Callable[..., Tensor], ...] = (torch.mm, torch.ops.wgankit.product.default)
+    with no_dispatch(), torch.no_grad():
+        a, b = torch.ones(2, SIDE, SIDE, dtype=torch.float32).unbind()
+        rounds = [[seconds_of(way, a, b) for way in ways] for _ in range(10)]
+    blas, onednn = (min(column) for column in zip(*rounds, strict=True))
+    return blas > QUICKER * onednn
+
+
+def seconds_of(way: Callable[..., Tensor], a: Tensor, b: Tensor) -> float:
+    """Return the time of one product."""
+    begun = time.perf_counter()
+    way(a, b)
+    return time.perf_counter() - begun
+
+
+# ---- convolutions -----------------------------------------------------------------------------
+
+
+def convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], padding: list[int],
+    dilation: list[int], transposed: bool, more: list[int], groups: int,
+) -> Tensor | None:  # fmt: skip
+    """Return a convolution by another way, or None where there is no quicker one."""
+    if x.dim() != 4 or groups != 1 or any(more):
+        return None
+    if transposed:
+        if not folds(weight, stride, dilation):
+            return None
+        size = [
+            (side - 1) * s - 2 * p + k
+            for side, s, p, k in zip(x.shape[2:], stride, padding, weight.shape[2:], strict=True)
+        ]
+        found = folded(x, weight, stride, padding, size)
+        return found if bias is None else found + bias.view(1, -1, 1, 1)
+    side = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(
+            x.shape[2:], padding, dilation, weight.shape[2:], stride, strict=True
+        )
+    ]
+    # What convolutions of pictures never are: the kernel is the picture, and the result a kernel.
+    turned_round = max(stride) == 1 and side[0] * side[1] < weight.shape[2] * weight.shape[3] + (
+        max(dilation) > 1
+    )
+    if bias is not None or not turned_round:
+        return None
+    like = x.new_empty(weight.shape[0], x.shape[0], *side).transpose(0, 1)
+    turned = weight.transpose(0, 1), x.transpose(0, 1)
+    gradient: Tensor = aten.convolution_backward(
+        *turned, like.transpose(0, 1), None, dilation, padding, stride, False, [0, 0], 1,
+        [False, True, False],
+    )[1]  # fmt: skip
+    return gradient.transpose(0, 1)
+
+
+def convolved_back(
+    gradient: Tensor, x: Tensor, weight: Tensor, biases: list[int] | None, stride: list[int],
+    padding: list[int], dilation: list[int], transposed: bool, more: list[int], groups: int,
+    wanted: list[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None] | None:  # fmt: skip
+    """Return a convolution's gradients, that by pixels of few channels as a transposed one."""
+    plain = x.dim() == 4 and groups == 1 and not transposed and wanted[0]
+    if not plain or not folds(weight, stride, dilation):
+        return None
+    # A slope is looked at several times: the sum must not be taken each time.
+    by_x = torch.ops.wgankit.settled(folded(gradient, weight, stride, padding, list(x.shape[2:])))
+    by_others: tuple[Tensor | None, ...] = (None, None, None)
+    if any(wanted[1:]):
+        by_others = aten.convolution_backward(
+            gradient, x, weight, biases, stride, padding, dilation, False, more, 1,
+            [False, *wanted[1:]],
+        )  # fmt: skip
+    return by_x, *by_others[1:]  # type: ignore[return-value]
+
+
+def folds(weight: Tensor, stride: list[int], dilation: list[int]) -> bool:
+    """Return whether `folded` is the quicker way for a weight `(n, few, height, width)`."""
+    kernel = weight.shape[2:]
+    return (
+        weight.shape[1] <= FEW
+        and weight.shape[0] > FEW
+        and weight.dtype == torch.float32
+        and max(dilation) == 1
+        and max(stride) > 1
+        and all(k % s == 0 for k, s in zip(kernel, stride, strict=True))
+    )
+
+
+def folded(
+    x: Tensor, weight: Tensor, stride: list[int], padding: list[int], size: list[int]
+) -> Tensor:
+    """Return a transposed convolution as a product whose rows are added up where they overlap.
+
+    Arguments:
+        x: `(B, n, height, width)`.
+        weight: `(n, m, a * stride, b * stride)`.
+        stride: of both directions.
+        padding: cut off on all sides.
+        size: height and width of the result.
+    """
+    count, inner, *sides = x.shape
+    channels = weight.shape[1]
+    times = [k // s for k, s in zip(weight.shape[2:], stride, strict=True)]
+    rows = x.permute(0, 2, 3, 1).reshape(-1, inner)
+    columns = weight.permute(0, 2, 3, 1).reshape(inner, -1)
+    found = multiplied(rows, columns)
+    table = rows @ columns if found is None else found
+    # Pixel (i, j) of x reaches blocks (i + a, j + b), each of stride pixels.
+    blocks = table.view(count, *sides, times[0], stride[0], times[1], stride[1], channels)
+    total: Tensor | None = None
+    for a in range(times[0]):
+        for b in range(times[1]):
+            part = blocks[:, :, :, a, :, b].transpose(2, 3)
+            part = part.reshape(count, sides[0] * stride[0], sides[1] * stride[1], channels)
+            after = (times[1] - 1 - b) * stride[1], (times[0] - 1 - a) * stride[0]
+            moved = functional.pad(part, (0, 0, b * stride[1], after[0], a * stride[0], after[1]))
+            total = moved if total is None else total + moved
+    whole = torch.as_tensor(total)
+    inside = whole[:, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
+    missing = [n - m for n, m in zip(size, inside.shape[1:3], strict=True)]
+    if any(missing):  # pixels that the stride never came to
+        inside = functional.pad(inside, (0, 0, 0, missing[1], 0, missing[0]))
+    return inside.permute(0, 3, 1, 2)
+
+
+WAYS: dict[Any, Callable[..., Any]] = {
+    aten.mm.default: multiplied,
+    aten.addmm.default: multiplied_and_added,
+    aten.convolution.default: convolved,
+    aten.convolution_backward.default: convolved_back,
+}

@@ -34,7 +34,7 @@ FEW = 4
 """Channels that are few: those of pictures."""
 
 aten = torch.ops.aten
-library = torch.library.Library("wgankit", "DEF")
+library = torch.library.Library("wgankit", "FRAGMENT")
 library.define("product(Tensor a, Tensor b, Tensor? added=None) -> Tensor")
 
 
@@ -213,7 +213,7 @@ def folds(weight: Tensor, stride: list[int], dilation: list[int]) -> bool:
     return (
         weight.shape[1] <= FEW
         and weight.shape[0] > FEW
-        and weight.dtype == torch.float32
+        and weight.dtype in (torch.float32, torch.float64)
         and max(dilation) == 1
         and max(stride) > 1
         and all(k % s == 0 for k, s in zip(kernel, stride, strict=True))

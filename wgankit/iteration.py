@@ -110,6 +110,8 @@ class Iteration:
         """Return real points and as many generated ones, for some updates of the critic."""
         real = self.prepared(stored)
         fake = self.generator(self.latents(real))
+        # Points that lie otherwise would be copied wherever both meet.
+        real = on_leaves(laid_out_as, real, fake)
         return self.disturbed(real), self.disturbed(fake)
 
     def criticise(self, real: Points, fake: Points, scale: Tensor) -> tuple[Gradients, Seen]:

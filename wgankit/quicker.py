@@ -24,7 +24,7 @@ from torch.nn import functional
 QUICKER = 1.3
 """How much quicker oneDNN has to be at one large product to be given all that are large."""
 
-LARGE = 2**20
+LARGE = 2**21
 """Multiplications from which oneDNN's longer way to a product (10 microseconds) pays."""
 
 SIDE = 384

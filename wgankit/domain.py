@@ -17,13 +17,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from wgankit.errors import DataError, SettingError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from wgankit.latent import Latent
+    from wgankit.progress import Teller
     from wgankit.space import MetricSpace, Points
 
 Vocabulary = dict[str, Any]
-"""Plain data (JSON): all that `decode` and `build` need to know about the training data."""
+"""Plain data (JSON): all that `decode` and `build` need to know about the training data.
+
+What a domain learnt before the training (see `Domain.learn`) is in it under `LEARNT`, as tensors.
+"""
+
+LEARNT = "learnt"
+"""Name in a vocabulary of the tensors that `Domain.learn` returned."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,40 @@ class Encoded:
     vocabulary: Vocabulary
     kept: list[int]
     skipped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and how a domain learns something of its own, such as an autoencoder.
+
+    Arguments:
+        folder: a place for files in the run folder, to be made on first use.  What an earlier call
+            left there before a kill is still there; it goes when the run's training begins.
+        settings: of the recipe.
+        device: where to compute.
+        teller: who reports to people.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+    device: torch.device
+    teller: Teller
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a domain has after it learnt something of its own.
+
+    Arguments:
+        points: what is stored from now on in place of each point that was encoded.
+        vocabulary: plain data, in place of the one of `Encoded`.
+        state: tensors by name, kept with the points; `decode` and `build` find them in the
+            vocabulary under `LEARNT`.
+    """
+
+    points: Points
+    vocabulary: Vocabulary
+    state: dict[str, Tensor] = field(default_factory=dict)
 
 
 def as_stored(points: Points) -> Points:
@@ -120,9 +162,27 @@ class Domain(ABC):
             largest: objects larger than this (nodes, atoms, ...) are counted as skipped.
         """
 
+    def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
+        """Learn something of the domain's own before the networks are built.
+
+        Called once for a run, before anything but `workshop.folder` is written; with several
+        processes by the first one, and by the others when it is done.  The default learns nothing.
+
+        Arguments:
+            encoded: what `encode` returned.
+            training: places of the points that may be learnt from; the others are held out.
+            workshop: where and how.
+        """
+        return Learnt(encoded.points, encoded.vocabulary)
+
     @abstractmethod
     def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
-        """Turn a batch of points of the space (on any device) into as many objects."""
+        """Turn points into as many objects.
+
+        Arguments:
+            points: of the space, on any device, as a generator makes them; or some that are stored.
+            vocabulary: of the run.
+        """
 
     @abstractmethod
     def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:

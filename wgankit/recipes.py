@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,16 @@ import torch
 
 from wgankit import __version__
 from wgankit import state as states
-from wgankit.domain import Domain, Encoded, Model, describe_skips
+from wgankit.domain import (
+    LEARNT,
+    Domain,
+    Encoded,
+    Learnt,
+    Model,
+    Vocabulary,
+    Workshop,
+    describe_skips,
+)
 from wgankit.errors import DataError, MissingPackageError, RunError, SettingError
 from wgankit.penalty import penalty_from
 from wgankit.processes import Processes, launch
@@ -27,7 +37,7 @@ from wgankit.training import Training, train
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from torch import nn
+    from torch import Tensor, nn
 
     from wgankit.progress import Teller
 
@@ -169,7 +179,8 @@ class Recipe:
         objects, origin, unread = self._objects_of(source)
         encoded = self._encode(objects, chosen, unread, teller)
         folder = RunFolder(processes.first_says(str(out or next_folder(self.name))))
-        self._begin(folder, encoded, chosen, origin, writes=processes.rank == 0)
+        workshop = Workshop(folder.path / "workshop", chosen, fabric.device, teller)
+        self._begin(folder, encoded, origin, workshop, processes)
         return Session(self, fabric=fabric, teller=teller).run()
 
     def _go_on(self, *, device: str, devices: int, progress: bool, **settings: Any) -> Recipe:
@@ -233,52 +244,73 @@ class Recipe:
         self,
         folder: RunFolder,
         encoded: Encoded,
-        settings: dict[str, Any],
         origin: str,
-        *,
-        writes: bool = True,
+        workshop: Workshop,
+        processes: Processes,
     ) -> None:
-        count = batch_size(encoded.points)
-        with states.seeded(settings["seed"]):
-            order = torch.randperm(count)
-        held_out = min(round(count * settings["held_out"]), count - 1)
-        if count - held_out < settings["batch"]:
-            raise DataError(
-                f"a batch of {settings['batch']} cannot be drawn from {count - held_out} "
-                f"{self.domain.objects} ({count} less {held_out} held out); give a smaller batch "
-                f"(batch={count - held_out}, or --batch {count - held_out}) or more data"
-            )
+        settings = workshop.settings
+        held_out, training = split(batch_size(encoded.points), settings, self.domain.objects)
+        learnt = self._learn(folder, encoded, training, workshop, processes)
         config = {
             "wgankit": __version__,
             "recipe": self.name,
             "source": origin,
             "settings": settings,
-            "vocabulary": encoded.vocabulary,
+            "vocabulary": learnt.vocabulary,
             "skipped": dict(encoded.skipped),
-            "objects": count,
-            "held_out": held_out,
+            "objects": len(training) + len(held_out),
+            "held_out": len(held_out),
         }
+        points = learnt.points
         data = {
-            "points": tuple(encoded.points)
-            if isinstance(encoded.points, tuple)
-            else encoded.points,
-            "training": order[held_out:].sort().values,
-            "held_out": order[:held_out].sort().values,
-        }
+            "points": tuple(points) if isinstance(points, tuple) else points,
+            "training": training,
+            "held_out": held_out,
+        } | ({LEARNT: learnt.state} if learnt.state else {})
         # Networks are built before anything is written, so that a wrong size leaves no folder.
         self._adopt(folder, config, data)
-        if writes:
+        if processes.rank == 0:
             folder.create(config, data)
+            shutil.rmtree(workshop.folder, ignore_errors=True)
+
+    def _learn(
+        self,
+        folder: RunFolder,
+        encoded: Encoded,
+        training: Tensor,
+        workshop: Workshop,
+        processes: Processes,
+    ) -> Learnt:
+        """Let the domain learn what it needs, the first process before the others."""
+        if processes.first_says(folder.exists()):
+            raise RunError(
+                f"{folder.path} holds a run already; go on with it: wgankit resume {folder.path}, "
+                "or choose another folder: --out FOLDER"
+            )
+        if processes.rank:
+            processes.wait()
+        learnt = self.domain.learn(encoded, training, workshop)
+        if not processes.rank:
+            processes.wait()
+        # Nobody may tidy up the workshop before the last one has left it.
+        processes.wait()
+        return learnt
 
     def _adopt(self, folder: RunFolder, config: dict[str, Any], data: dict[str, Any]) -> None:
         """Take a run as this recipe's own, and build its networks."""
         settings = config["settings"]
         with states.seeded(settings["seed"]):
-            self.model = self.domain.build(config["vocabulary"], settings)
+            self.model = self.domain.build(whole(config["vocabulary"], data), settings)
         self.folder, self.config, self._data = folder, config, data
         self._objects = {}
 
     # ---- what was learnt ------------------------------------------------------------------------
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What `Domain.decode` and `Domain.build` know, what the domain learnt included."""
+        self._require_run()
+        return whole(self.config["vocabulary"], self._data)
 
     def stream(
         self,
@@ -311,7 +343,7 @@ class Recipe:
         check_stream(count=count, batch=batch, workers=workers, compile=compile)
         generator = copy.deepcopy(self._generator(device))
         points = self._points(generator, count, seed, batch, compile, given)
-        decoder = Decoder(self.domain, self.config["vocabulary"])
+        decoder = Decoder(self.domain, self.vocabulary)
         batches = math.inf if count is None else math.ceil(count / batch)
         return decoded(points, decoder, workers=workers, batches=batches)
 
@@ -375,7 +407,7 @@ class Recipe:
     ) -> Iterator[Points]:
         latent = self._built().latent
         if given:
-            latent = self.domain.given(latent, self.config["vocabulary"], given)
+            latent = self.domain.given(latent, self.vocabulary, given)
         one = self.prepared(pick(self._data["points"], slice(0, 1)))
         return generate(
             generator,
@@ -413,7 +445,7 @@ class Recipe:
     def _decoded(self, part: str) -> list[Any]:
         if part not in self._objects:
             points = self.points(part)
-            vocabulary = self.config["vocabulary"]
+            vocabulary = self.vocabulary
             self._objects[part] = (
                 self.domain.decode(points, vocabulary) if batch_size(points) else []
             )
@@ -468,8 +500,6 @@ class Recipe:
 
     def save(self, path: str | Path) -> Path:
         """Copy the trained run into another folder, from which `wgankit.load` reads it."""
-        import shutil
-
         source = self._require_run()
         target = RunFolder(path)
         if target.exists():
@@ -503,6 +533,34 @@ class Recipe:
                 ", or wgankit.load(FOLDER)"
             )
         return self.folder
+
+
+def split(count: int, settings: Mapping[str, Any], noun: str) -> tuple[Tensor, Tensor]:
+    """Return the places of objects that are held out, and of those to train on, in order.
+
+    Arguments:
+        count: how many objects there are.
+        settings: of the recipe.
+        noun: what they are called.
+
+    Raises:
+        DataError: not enough for a batch.
+    """
+    with states.seeded(settings["seed"]):
+        order = torch.randperm(count)
+    held_out = min(round(count * settings["held_out"]), count - 1)
+    if count - held_out < settings["batch"]:
+        raise DataError(
+            f"a batch of {settings['batch']} cannot be drawn from {count - held_out} "
+            f"{noun} ({count} less {held_out} held out); give a smaller batch "
+            f"(batch={count - held_out}, or --batch {count - held_out}) or more data"
+        )
+    return order[:held_out].sort().values, order[held_out:].sort().values
+
+
+def whole(vocabulary: Vocabulary, data: Mapping[str, Any]) -> Vocabulary:
+    """Return a vocabulary with the tensors that are kept among a run's data, if any."""
+    return {**vocabulary, LEARNT: data[LEARNT]} if LEARNT in data else vocabulary
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:

@@ -11,12 +11,15 @@ WGANKIT_API = 1
 
 _WHERE = {
     "Molecules": "recipe",
+    "LatentMolecules": "latent",
     "encode_molecules": "chemistry",
     "decode_molecules": "chemistry",
     "round_trip": "chemistry",
     "read_molecules": "files",
     "write_molecules": "files",
     "evaluate_molecules": "metrics",
+    "evaluate_moses": "moses",
+    "moses_metrics": "moses",
     "draw_molecules": "pictures",
 }
 
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
     from wgankit_molecules.chemistry import round_trip as round_trip
     from wgankit_molecules.files import read_molecules as read_molecules
     from wgankit_molecules.files import write_molecules as write_molecules
+    from wgankit_molecules.latent import LatentMolecules as LatentMolecules
     from wgankit_molecules.metrics import evaluate_molecules as evaluate_molecules
+    from wgankit_molecules.moses import evaluate_moses as evaluate_moses
+    from wgankit_molecules.moses import moses_metrics as moses_metrics
     from wgankit_molecules.pictures import draw_molecules as draw_molecules
     from wgankit_molecules.recipe import Molecules as Molecules
 
@@ -36,11 +42,16 @@ __getattr__ = wgankit.lazy_names(__name__, _WHERE)
 
 @wgankit.hookimpl
 def wgankit_recipes() -> Iterable[wgankit.RecipeSpec]:
-    """Return the recipe for molecules."""
+    """Return the recipes for molecules."""
     yield wgankit.RecipeSpec(
         name="molecules",
         factory="wgankit_molecules.recipe:Molecules",
         summary="SMILES, SDF or rdkit molecules in, SMILES out",
+    )
+    yield wgankit.RecipeSpec(
+        name="latent",
+        factory="wgankit_molecules.latent:LatentMolecules",
+        summary="the same through an autoencoder of SMILES; for large sets of molecules",
     )
 
 
@@ -72,5 +83,15 @@ def wgankit_datasets() -> Iterable[wgankit.DatasetSpec]:
         recipe="molecules",
         size=1_584_663,
         licence=licence,
-        fetch="wgankit_molecules.data:get_moses",
+        fetch="wgankit_molecules.moses_reference:get_moses",
+    )
+
+
+@wgankit.hookimpl
+def wgankit_benchmarks() -> Iterable[wgankit.BenchmarkSpec]:
+    """Return the published protocols for molecules."""
+    yield wgankit.BenchmarkSpec(
+        name="moses",
+        factory="wgankit_molecules.moses:evaluate_moses",
+        summary="MOSES: validity, FCD, SNN, fragments, scaffolds, filters, novelty of 30,000",
     )

@@ -1,0 +1,63 @@
+"""The script in parts: each goes on from the files of the one before."""
+
+import json
+
+import pytest
+import torch
+
+h200 = pytest.importorskip("benchmarks.latent_h200")
+
+
+def test_all_parts_in_calls_of_one_step_each(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    monkeypatch.setattr(h200, "LARGEST_FILE", 100_000)
+    common = ["--folder", str(folder), "--tiny", "--device", "cpu", "--minutes", "0"]
+    assert h200.main(["tokens", *common]) == h200.DONE
+    (folder / "plan.json").write_text(json.dumps({"epochs": 1, "steps": 3}))
+    # 360 molecules in batches of 32, and three steps of the game.
+    for part, calls in (("autoencoder", 11), ("wgan", 3)):
+        codes = [h200.main([part, *common]) for _ in range(calls)]
+        assert codes == [h200.GO_ON] * (calls - 1) + [h200.DONE]
+        assert max(path.stat().st_size for path in folder.iterdir()) <= 100_000
+    assert h200.main(["sample", *common, "-n", "50"]) == h200.DONE
+    assert len((folder / "samples.smi").read_text().split("\n")) == 51
+    names = {path.name.split("-")[0] for path in folder.iterdir()}
+    assert names == {
+        "tokens.bin", "vocabulary.json", "plan.json", "autoencoder", "generator", "samples.smi"
+    }  # fmt: skip
+    assert "come back" in capsys.readouterr().out
+
+
+def test_a_state_in_parts_is_the_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(h200, "LARGEST_FILE", 1_000)
+    network = torch.nn.Linear(30, 30)
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.randn(5, 30)).sum().backward()
+    optimizer.step()
+    h200.write_parts({"n": network.state_dict(), "o": optimizer.state_dict()}, tmp_path, "x")
+    assert len(list(tmp_path.iterdir())) > 3
+    found = h200.read_parts(tmp_path, "x")
+    assert torch.equal(found["n"]["weight"], network.weight)
+    moment = optimizer.state_dict()["state"][0]["exp_avg"]
+    kept = found["o"]["state"][0]["exp_avg"]
+    assert kept.dtype == torch.bfloat16
+    torch.testing.assert_close(kept.float(), moment, rtol=2**-8, atol=0)
+    assert h200.read_parts(tmp_path, "y") is None
+
+
+def test_files_of_the_full_size_can_be_carried():
+    """At most eight new files of at most 16 MiB, both moments of the optimiser in two bytes."""
+    scale = h200.FULL
+    made = h200.Autoencoder(24, 54, {**scale.autoencoder, "epochs": 1})
+    numbers = sum(one.numel() for one in made.parameters())
+    assert 8 * numbers / h200.LARGEST_FILE < 6  # beside the plan
+    latent, size = made.settings["latent"], {"width": scale.width, "depth": scale.depth}
+    players = [
+        h200.LatentGenerator(scale.inputs, latent, **size), h200.LatentCritic(latent, **size)
+    ]  # fmt: skip
+    makes, scores = (sum(one.numel() for one in player.parameters()) for player in players)
+    # Generator, its average and critic, and the moments of two.
+    game = 4 * (2 * makes + scores) + 4 * (makes + scores)
+    assert game / h200.LARGEST_FILE < 5
+    decoder = sum(one.numel() for one in made.decoder.parameters())
+    assert 2 * (decoder + makes) < 20e6

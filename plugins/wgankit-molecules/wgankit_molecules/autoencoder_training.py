@@ -1,0 +1,283 @@
+"""Training of an autoencoder of tokens, which a kill does not undo."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+from wgankit import state as states
+from wgankit.errors import RunError, SettingError
+from wgankit.progress import Silent, Teller
+from wgankit_molecules.autoencoder import Autoencoder, Lesson
+from wgankit_molecules.tokens import lengths
+
+SAVE_EVERY = 60.0
+"""Seconds between saves: what a kill can cost at most."""
+
+TELL_EVERY = 20.0
+"""Seconds between words about how it goes."""
+
+CLIP = 1.0
+"""Largest norm of a step's gradient."""
+
+LOWEST = 0.02
+"""Share of the rate at the end."""
+
+POOL = 50
+"""Batches among which strings are sorted by length, so that little of a batch is empty."""
+
+FORMAT = 1
+"""Number of the state's layout."""
+
+
+class Taught(NamedTuple):
+    """One step; its figures are tensors on the device.
+
+    Arguments:
+        done: steps.
+        lesson: of the last one.
+    """
+
+    done: int
+    lesson: Lesson
+
+
+@final
+class Schooling(Iterator[Taught]):
+    """A training of an autoencoder under way: iterate for steps; its state saves and resumes.
+
+    Arguments:
+        autoencoder: what is trained.
+        rows: tokens uint8 `(N, length)`.
+        seed: of the batches, the noise and what is forgotten.
+        device: where it is trained.
+
+    The number of steps is that of the settings' epochs in batches that are full; rates grow over
+    the warm-up and then fall linearly.  A step depends on nothing but the state before it.
+    """
+
+    def __init__(
+        self, autoencoder: Autoencoder, rows: Tensor, *, seed: int, device: torch.device
+    ) -> None:
+        chosen = autoencoder.settings
+        self.autoencoder = autoencoder.to(device).train()
+        self.rows, self.device, self.seed = rows.to(device), device, seed
+        self.widths = lengths(rows)
+        self.batch: int = min(chosen["batch"], len(rows))
+        self.each: int = len(rows) // self.batch
+        self.steps: int = self.each * chosen["epochs"]
+        self.index = 0
+        self.optimizer = torch.optim.AdamW(
+            autoencoder.parameters(), chosen["rate"], betas=(0.9, 0.98),
+            weight_decay=chosen["decay"], fused=True,
+        )  # fmt: skip
+        self.order: list[Tensor] = []
+        with states.seeded(seed, device):
+            self.rng = states.read_rng(device)
+
+    def __next__(self) -> Taught:
+        """Do one step, on random numbers of this training's own."""
+        if self.index >= self.steps:
+            raise StopIteration
+        places = self._places()
+        width = max(1, int(self.widths[places].max()))
+        rows = self.rows[places.to(self.device, non_blocking=True), :width]
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.autoencoder.settings["rate"] * self._factor()
+        with self._own_random_numbers():
+            lesson = self.autoencoder(rows)
+        self.optimizer.zero_grad()
+        lesson.loss.backward()
+        nn.utils.clip_grad_norm_(self.autoencoder.parameters(), CLIP)
+        self.optimizer.step()
+        self.index += 1
+        return Taught(self.index, Lesson(lesson.loss.detach(), *lesson[1:]))
+
+    def _places(self) -> Tensor:
+        """Return which rows the next batch holds."""
+        epoch, place = divmod(self.index, self.each)
+        if place == 0 or not self.order:
+            self.order = shuffled(self.widths, self.batch, self.seed + epoch)
+        return self.order[place]
+
+    def _factor(self) -> float:
+        warm_up: int = self.autoencoder.settings["warm_up"]
+        grown = (self.index + 1) / warm_up
+        return min(1.0, grown) * max(LOWEST, 1 - self.index / self.steps)
+
+    @contextmanager
+    def _own_random_numbers(self) -> Iterator[None]:
+        callers = states.read_rng(self.device)
+        states.set_rng(self.rng, self.device)
+        try:
+            yield
+            self.rng = states.read_rng(self.device)
+        finally:
+            states.set_rng(callers, self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on, the rows not included."""
+        return {
+            "format": FORMAT,
+            "index": self.index,
+            "autoencoder": self.autoencoder.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": self.rng,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state of a training with the same rows and settings.
+
+        Raises:
+            RunError: a state of another layout, or of other networks.
+        """
+        if state.get("format") != FORMAT:
+            raise RunError(
+                f"this state of an autoencoder has layout {state.get('format')}, and {FORMAT} is "
+                "wanted; go on with the version that wrote it, or begin anew"
+            )
+        try:
+            self.autoencoder.load_state_dict(state["autoencoder"])
+        except RuntimeError as error:
+            raise RunError(f"the state belongs to another autoencoder: {error}") from error
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.index, self.rng, self.order = state["index"], state["rng"], []
+        if self.index % self.each:
+            self.order = shuffled(self.widths, self.batch, self.seed + self.index // self.each)
+
+
+def shuffled(widths: Tensor, batch: int, seed: int) -> list[Tensor]:
+    """Return an epoch's batches: each full, of strings of about one length, in random order.
+
+    Arguments:
+        widths: tokens of each string, `(N,)`.
+        batch: strings in a batch, at most N.
+        seed: of the order.
+    """
+    source = torch.Generator().manual_seed(seed)
+    everyone = torch.randperm(len(widths), generator=source)
+    everyone = everyone[: len(widths) // batch * batch]
+    batches = [
+        some
+        for pool in torch.split(everyone, POOL * batch)
+        for some in torch.split(pool[widths[pool].argsort(stable=True)], batch)
+    ]
+    order = torch.randperm(len(batches), generator=source).tolist()
+    return [batches[place] for place in order]
+
+
+def train_autoencoder(
+    rows: Tensor,
+    tokens: int,
+    settings: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    folder: Path | None = None,
+    teller: Teller | None = None,
+    save_every: float = SAVE_EVERY,
+) -> Autoencoder:
+    """Return an autoencoder trained on rows of tokens, going on where a kill stopped it.
+
+    Arguments:
+        rows: uint8 `(N, length)`.
+        tokens: how many there are, `END` not counted.
+        settings: any of `wgankit_molecules.autoencoder.AUTOENCODER`.
+        seed: of networks, batches and noise.
+        device: where it is trained.
+        folder: where its state is kept, in `autoencoder.pt`; nothing is kept if there is none.
+        teller: who reports.
+        save_every: seconds between saves.
+
+    Returns:
+        The autoencoder on the device, in evaluation mode, without gradients.
+
+    Raises:
+        SettingError: the folder holds the state of other rows, settings or seed.
+        RunError: the loss is no longer finite, or the state cannot be written.
+    """
+    teller, device = teller or Silent(), torch.device(device)
+    with states.seeded(seed):
+        autoencoder = Autoencoder(tokens, rows.shape[1], settings)
+    schooling = Schooling(autoencoder, rows, seed=seed, device=device)
+    stamp = stamp_of(rows, tokens, autoencoder.settings, seed)
+    path = folder / "autoencoder.pt" if folder else None
+    if path and path.is_file():
+        _take_up(schooling, path, stamp)
+    _school(schooling, path, stamp, teller, save_every)
+    return autoencoder.eval().requires_grad_(False)
+
+
+def stamp_of(rows: Tensor, tokens: int, settings: Mapping[str, Any], seed: int) -> str:
+    """Return a digest of all that a training of an autoencoder depends on."""
+    told = json.dumps([tokens, list(rows.shape), dict(settings), seed], sort_keys=True)
+    return hashlib.sha256(rows.contiguous().numpy().tobytes() + told.encode()).hexdigest()
+
+
+def _take_up(schooling: Schooling, path: Path, stamp: str) -> None:
+    state = states.load(path)
+    if state.get("stamp") != stamp:
+        raise SettingError(
+            f"{path} is of an autoencoder of other molecules, settings or seed; go on with those, "
+            "or begin in another folder: --out FOLDER"
+        )
+    schooling.load_state_dict(state["schooling"])
+
+
+def _school(
+    schooling: Schooling, path: Path | None, stamp: str, teller: Teller, save_every: float
+) -> None:
+    """Do the steps that are left, and keep the state."""
+
+    def keep() -> None:
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            states.save({"stamp": stamp, "schooling": schooling.state_dict()}, path)
+
+    if schooling.index >= schooling.steps:
+        return
+    where = f", kept in {path}" if path else ""
+    teller.say(
+        f"autoencoder on {schooling.device}: step {schooling.index:,} of {schooling.steps:,}{where}"
+    )
+    teller.start("autoencoder", schooling.index, schooling.steps)
+    saved = told = time.monotonic()
+    try:
+        for done, lesson in schooling:
+            teller.advance(done, {})
+            now = time.monotonic()
+            if now - told > TELL_EVERY:
+                told = now
+                teller.note(words(done, schooling.steps, lesson))
+            if now - saved > save_every:
+                # A state that diverged must not take the place of a good one, and this looks.
+                words(done, schooling.steps, lesson)
+                keep()
+                saved = time.monotonic()
+    finally:
+        teller.stop()
+    words(schooling.index, schooling.steps, lesson)
+    keep()
+
+
+def words(done: int, steps: int, lesson: Lesson) -> str:
+    """Return a line about a step.
+
+    Raises:
+        RunError: its loss is not finite.
+    """
+    surprise, whole = float(lesson.surprise), float(lesson.whole)
+    if not surprise < float("inf"):
+        raise RunError(
+            f"the autoencoder diverged: its loss at step {done:,} is not finite; begin again with "
+            "a lower rate: --set model.autoencoder.rate=1e-3"
+        )
+    return f"{done:,} of {steps:,}: {surprise:.3g} nats a string, {whole:.1%} of them guessed whole"

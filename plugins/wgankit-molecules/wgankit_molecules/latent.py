@@ -1,0 +1,294 @@
+"""The recipe `molecules:latent`: a generator of points of an autoencoder, which decodes them.
+
+An autoencoder of SMILES strings learns from the training molecules alone, before the training of
+the generator, and then stays as it is.  Its points lie on a sphere, and the generator and the
+critic see nothing but points of that sphere.
+
+    O. Prykhodko et al., "A de novo molecular generation method using latent vector based
+    generative adversarial network", J. Cheminformatics 11, 74 (2019).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from wgankit.domain import (
+    LEARNT,
+    Domain,
+    Encoded,
+    Learnt,
+    Model,
+    Reading,
+    Vocabulary,
+    Workshop,
+)
+from wgankit.errors import DataError, SettingError
+from wgankit.space import Points, leaves, pick
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wgankit_molecules.autoencoder import Autoencoder
+
+MODEL: dict[str, Any] = {
+    "inputs": 128,
+    "width": 512,
+    "depth": 3,
+    "space": "sphere",
+    "blur": 0.0,
+    "autoencoder": {},
+}
+"""Sizes of generator and critic, and the metric; `model={...}` replaces some of them.
+
+`inputs` are the normal numbers that a molecule is made of; `space` is "sphere" (the angle times the
+radius) or "normed" (straight lines around the sphere); `blur` the standard deviation of noise that
+real and generated points alike pass before the critic; `autoencoder` holds any settings of
+`wgankit_molecules.autoencoder.AUTOENCODER`.
+"""
+
+JUDGED = 2_000
+"""Held-out molecules of which the autoencoder's reconstruction is told."""
+
+
+@final
+class LatentMolecules(Domain):
+    """Molecules as points of the sphere of an autoencoder of SMILES strings."""
+
+    objects: ClassVar[str] = "molecules"
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "steps": 20_000,
+        "batch": 256,
+        "n_critic": 2,
+        "rate": 2e-4,
+        "ema": 0.999,
+        "held_out": 0.02,
+        "best": ["valid_unique", "highest"],
+        "model": MODEL,
+    }
+
+    def __init__(self) -> None:
+        self._taken: tuple[Any, Autoencoder] | None = None
+
+    def encode(
+        self,
+        objects: Sequence[Any],
+        vocabulary: Vocabulary | None = None,
+        *,
+        largest: int | None = None,
+    ) -> Encoded:
+        """Turn SMILES strings or rdkit molecules into tokens of their canonical SMILES.
+
+        Arguments:
+            objects: molecules; stereo is dropped, isotopes and fragments are refused.
+            vocabulary: one learnt before.
+            largest: molecules of more tokens are skipped.
+        """
+        from wgankit_molecules.tokens import encode_tokens
+
+        strings, kept, skipped = canonical_strings(objects)
+        if not strings:
+            raise DataError(
+                f"none of the {len(objects)} molecules can be used; give SMILES strings of single "
+                "molecules, one string each"
+            )
+        encoded = encode_tokens(strings, vocabulary, largest=largest)
+        places = [kept[place] for place in encoded.kept]
+        return Encoded(encoded.points, encoded.vocabulary, places, skipped + encoded.skipped)
+
+    def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
+        """Train the autoencoder on the training molecules, and store all as points and tokens."""
+        from wgankit_molecules.autoencoder import encode_rows, settings_from
+        from wgankit_molecules.autoencoder_training import train_autoencoder
+        from wgankit_molecules.latent_networks import law_of
+
+        (rows,) = leaves(encoded.points)
+        chosen = settings_from(model_of(workshop.settings)["autoencoder"])
+        vocabulary = {**encoded.vocabulary, "autoencoder": chosen}
+        # Built once and thrown away: a size that cannot work is told before the autoencoder's time.
+        self.build(vocabulary, workshop.settings)
+        autoencoder = train_autoencoder(
+            rows[training],
+            len(vocabulary["tokens"]),
+            chosen,
+            seed=workshop.settings["seed"],
+            device=workshop.device,
+            folder=workshop.folder,
+            teller=workshop.teller,
+        )
+        vocabulary |= judged(autoencoder, rows, training)
+        workshop.teller.say(told(vocabulary))
+        points = encode_rows(autoencoder, rows)
+        state = {f"law.{name}": one for name, one in law_of(points[training])._asdict().items()}
+        for name, one in autoencoder.state_dict().items():
+            state[f"autoencoder.{name}"] = one.cpu()
+        return Learnt((points.half(), rows), vocabulary, state)
+
+    def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
+        """Turn points into the SMILES strings that the autoencoder says, without correction."""
+        from wgankit_molecules.autoencoder import decode_points
+        from wgankit_molecules.tokens import decode_tokens
+
+        parts = leaves(points)
+        # Stored points have their own tokens beside them.
+        rows = parts[-1] if len(parts) > 1 else decode_points(self._autoencoder(vocabulary), *parts)
+        return decode_tokens(rows, vocabulary)
+
+    def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
+        """Build generator and critic for an autoencoder's points."""
+        from wgankit.latent import Normal
+        from wgankit.spaces import Normed, Sphere
+        from wgankit_molecules.latent_networks import Blur, LatentCritic, LatentGenerator, Law
+
+        model = model_of(settings)
+        learnt = vocabulary.get(LEARNT)
+        law = Law(**part_of(learnt, "law.")) if learnt else None
+        size, sphere = vocabulary["autoencoder"]["latent"], model["space"] == "sphere"
+        wide = {"width": model["width"], "depth": model["depth"]}
+        return Model(
+            space=Sphere(math.sqrt(size)) if sphere else Normed(),
+            latent=Normal(model["inputs"]),
+            generator=LatentGenerator(model["inputs"], size, **wide, sphere=sphere, law=law),
+            critic=LatentCritic(size, **wide, sphere=sphere),
+            prepare=points_alone,
+            noise=Blur(model["blur"], sphere=sphere) if model["blur"] else None,
+        )
+
+    def read(self, path: Path) -> Reading:
+        """Read SMILES files, CSV or SDF."""
+        from wgankit_molecules.files import read_molecules
+
+        return read_molecules(path)
+
+    def write(self, objects: Sequence[Any], path: Path) -> None:
+        """Write a SMILES file, CSV or SDF."""
+        from wgankit_molecules.files import write_molecules
+
+        write_molecules(objects, path)
+
+    def evaluate(
+        self, objects: Sequence[Any], training: Sequence[Any], held_out: Sequence[Any]
+    ) -> dict[str, float]:
+        """Return validity, uniqueness, novelty, properties, diversity and FCD."""
+        from wgankit_molecules.metrics import evaluate_molecules
+
+        return evaluate_molecules(objects, training, held_out)
+
+    def picture(self, objects: Sequence[Any]) -> str | None:
+        """Draw molecules side by side."""
+        from wgankit_molecules.pictures import draw_molecules
+
+        return draw_molecules(objects)
+
+    def _autoencoder(self, vocabulary: Vocabulary) -> Autoencoder:
+        """Return the autoencoder that a vocabulary holds, the one made last if it is the same."""
+        from wgankit_molecules.autoencoder import autoencoder_from
+
+        state = vocabulary[LEARNT]
+        if self._taken is None or self._taken[0] is not state:
+            weights = part_of(state, "autoencoder.")
+            self._taken = (state, autoencoder_from(vocabulary, weights))
+        return self._taken[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs; it makes the autoencoder of the vocabulary itself.
+
+        Raises:
+            TypeError: the autoencoder decodes on a GPU, which processes would only compete for.
+        """
+        if self._taken and next(self._taken[1].parameters()).is_cuda:
+            raise TypeError("molecules:latent decodes on the GPU in one process")
+        return {"_taken": None}
+
+
+def canonical_strings(objects: Sequence[Any]) -> tuple[list[str], list[int], Counter[str]]:
+    """Return canonical SMILES strings without stereo, their places, and what was refused and why.
+
+    Arguments:
+        objects: SMILES strings or rdkit Mols.
+    """
+    from rdkit import Chem
+    from rdkit.rdBase import BlockLogs
+
+    from wgankit_molecules.chemistry import FRAGMENTS, ISOTOPE, NO_ATOMS, Refusal, parse
+
+    strings: list[str] = []
+    kept: list[int] = []
+    skipped: Counter[str] = Counter()
+    with BlockLogs():
+        for place, each in enumerate(objects):
+            try:
+                mol = parse(each)
+            except Refusal as refusal:
+                skipped[str(refusal)] += 1
+                continue
+            text = Chem.MolToSmiles(mol)
+            if "@" in text or "/" in text or "\\" in text:
+                text = Chem.MolToSmiles(mol, isomericSmiles=False)
+            problem = (
+                (not text and NO_ATOMS)
+                or ("." in text and FRAGMENTS)
+                or (any(atom.GetIsotope() for atom in mol.GetAtoms()) and ISOTOPE)
+            )
+            if problem:
+                skipped[problem] += 1
+            else:
+                strings.append(text)
+                kept.append(place)
+    return strings, kept, skipped
+
+
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return those tensors of a state whose names begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)
+    }
+
+
+def points_alone(stored: Points) -> Points:
+    """Return the points of stored ones, without the tokens beside them."""
+    return leaves(stored)[0].float()
+
+
+def model_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the model.
+
+    Raises:
+        SettingError: a setting that there is none of, or a space that there is none of.
+    """
+    unknown = set(settings["model"]) - set(MODEL)
+    if unknown:
+        raise SettingError(
+            f"model has no setting {', '.join(sorted(unknown))}; there are {', '.join(MODEL)}"
+        )
+    model = {**MODEL, **settings["model"]}
+    if model["space"] not in ("sphere", "normed"):
+        raise SettingError(f"model.space is sphere or normed; got {model['space']!r}")
+    if not isinstance(model["autoencoder"], Mapping):
+        raise SettingError(
+            "model.autoencoder holds settings by name, such as --set model.autoencoder.epochs=5; "
+            f"got {model['autoencoder']!r}"
+        )
+    return model
+
+
+def judged(autoencoder: Autoencoder, rows: Tensor, training: Tensor) -> dict[str, float]:
+    """Return the share of held-out molecules that come back; nothing if none is held out."""
+    import torch
+
+    from wgankit_molecules.autoencoder import reconstruction
+
+    held_out = torch.ones(len(rows), dtype=torch.bool)
+    held_out[training] = False
+    some = pick(rows, held_out.nonzero()[:JUDGED, 0])
+    return {"reconstruction": reconstruction(autoencoder, *leaves(some))} if len(some) else {}
+
+
+def told(vocabulary: Vocabulary) -> str:
+    """Return a line about an autoencoder."""
+    share = vocabulary.get("reconstruction")
+    line = f"the autoencoder has {len(vocabulary['tokens'])} tokens"
+    return line if share is None else f"{line} and gives back {share:.1%} of held-out molecules"

@@ -13,9 +13,14 @@ in one page, and shows what the library's generality costs.
 
 from __future__ import annotations
 
+import atexit
 import copy
+import math
+import os
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -342,8 +347,10 @@ def tidy(problem: Problem, device: str) -> Iterator[None]:
         yield
 
 
-def ours(problem: Problem, device: str, **settings: Any) -> Iterator[None]:
-    """`wgankit.train` with its defaults."""
+def ours(
+    problem: Problem, device: str, waited: list[float] | None = None, **settings: Any
+) -> Iterator[None]:
+    """`wgankit.train` with its defaults; `waited` gets the seconds that its compiler took."""
     torch.manual_seed(0)
     generator, critic = problem.networks(False)
     training = wgankit.train(
@@ -351,11 +358,15 @@ def ours(problem: Problem, device: str, **settings: Any) -> Iterator[None]:
         penalty=Penalty(weight=WEIGHT), batch=problem.batch, n_critic=N_CRITIC, device=device,
         **settings,
     )  # fmt: skip
-    for _ in training:
+    for step in training:
+        if waited is not None and step.index == 1:
+            waited.append(training.execution.seconds)
         yield
 
 
-def loops_of(problem: Problem, device: str, *, compile: bool) -> dict[str, Iterator[None]]:
+def loops_of(
+    problem: Problem, device: str, *, compile: bool, waited: list[float]
+) -> dict[str, Iterator[None]]:
     """Return the loops that are compared on a device, by name."""
     plain: dict[str, Any] = {"compile": False, "capture": False}
     loops = {
@@ -364,7 +375,7 @@ def loops_of(problem: Problem, device: str, *, compile: bool) -> dict[str, Itera
         "eager": ours(problem, device, **plain),
     }
     if compile:
-        loops["compiled"] = ours(problem, device, **{**plain, "compile": True})
+        loops["compiled"] = ours(problem, device, waited, **{**plain, "compile": True})
     if device != "cpu":
         loops["captured"] = ours(problem, device, compile=False, capture=True)
         if compile:
@@ -437,18 +448,26 @@ class Line:
     speedup: dict[str, Ratio]
     overhead: Ratio
     overhead_us: float
+    compiling: float | None = None
+    even: float | None = None
 
 
 def measure(problem: Problem, device: str, *, compile: bool, turns: int, seconds: float) -> Line:
     """Run the loops of a problem in turns."""
-    loops = loops_of(problem, device, compile=compile)
+    waited: list[float] = []
+    loops = loops_of(problem, device, compile=compile, waited=waited)
     table = rounds(loops, seconds, turns, device)
+    each = {name: 1e3 * statistics.median(row[name] for row in table) for name in loops}
+    compiling = waited[0] if waited else None
+    saved = 1e-3 * (each["eager"] - each.get("compiled", math.nan)) / N_CRITIC
     return Line(
         problem.name,
-        {name: 1e3 * statistics.median(row[name] for row in table) for name in loops},
+        each,
         {name: ratio(table, "copied", name) for name in loops if name != "copied"},
         ratio(table, "eager", "tidy"),
         1e6 * statistics.median(row["eager"] - row["tidy"] for row in table) / (N_CRITIC + 1),
+        compiling,
+        compiling / saved if compiling and saved > 0 else None,
     )
 
 
@@ -471,7 +490,7 @@ def show(lines: Sequence[Line]) -> None:
     """Print the table."""
     names = list(dict.fromkeys(name for line in lines for name in line.speedup))
     table = Table(title="times as fast as the copied loop (median, 20-80 % of the turns)")
-    for column in ("problem", "copied, ms", *names, "eager / tidy", "us"):
+    for column in ("problem", "copied, ms", *names, "eager / tidy", "us", "compiling, s", "even"):
         table.add_column(column, justify="left" if column == "problem" else "right")
     for line in lines:
         table.add_row(
@@ -480,9 +499,19 @@ def show(lines: Sequence[Line]) -> None:
             *(str(line.speedup.get(name, "-")) for name in names),
             str(line.overhead),
             f"{line.overhead_us:+.0f}",
+            "-" if line.compiling is None else f"{line.compiling:.0f}",
+            "-" if line.even is None else f"{line.even:,.0f}",
         )
-    Console(width=60 + 20 * len(names)).print(table)
+    Console(width=90 + 20 * len(names)).print(table)
     print("eager / tidy: time over time; us: what it costs more, each of the 6 updates of a step")
+    print("even: critic updates after which compiling, in seconds of the clock, has paid")
+
+
+def forget_compiled() -> None:
+    """Let compilers begin anew, so that their seconds are those of a first run."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -495,6 +524,7 @@ def main(given: Sequence[str] | None = None) -> int:
     options = arguments.parse_args(given)
     torch.set_num_threads(1)
     tell_header()
+    forget_compiled()
     turns, seconds = (5, 0.2) if options.quick else (15, 0.5)
     compile = not (options.quick or options.no_compile)
     lines: list[Line] = []

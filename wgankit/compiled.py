@@ -19,11 +19,11 @@ from wgankit.quicker import quickened
 from wgankit.state import read_rng, set_rng
 from wgankit.tracing import Draw, Networks, trace
 
-WORTHWHILE = 50_000
+WORTHWHILE = 20_000
 """Critic updates from which `compile="auto"` compiles.
 
-Compiling costs half a minute to several minutes of a CPU's time and saves about 1 to 10
-milliseconds of an update, so that shorter runs lose by it.
+Compiling costs 20 seconds to 2 minutes and saves about 1 to 20 milliseconds of an update, so that
+it has paid after 1,000 to 20,000 updates (`python -m benchmarks.step`; docs/speed.md).
 """
 
 ROUNDING = {torch.float64: 1e-10}

@@ -482,8 +482,8 @@ def train(
             its own, and gradients are averaged.
         resume: a file that `Training.save` wrote; the steps go on as if never stopped.
         compile: True compiles points, the critic's update (both derivatives and Adam in one piece)
-            and the generator's: 30 to 150 seconds of CPU time once, then small networks are more
-            than twice as fast and large ones a little.  "auto" does so in runs of at least
+            and the generator's: 20 seconds to 2 minutes once, then steps take a third to nine
+            tenths of their time.  "auto" does so in runs of at least
             `wgankit.compiled.WORTHWHILE` critic updates where a C++ compiler (on a GPU: Triton) is
             at hand.  Compiled code is compared with what is written at its first call and every
             thousand steps; what cannot be compiled, or disagrees, runs as written, with a

@@ -640,6 +640,85 @@ def molecules(quick: bool) -> Iterator[Row]:
         share = {"qed": 0.97, "logp": 0.7}[name]
         target = {"error": most(share * figures["if deaf"])}
         yield Row(f"QM9 asked for {name} and the other", figures, target)
+    yield from roughness()
+
+
+def roughness() -> Iterator[Row]:
+    """How rough a property is in the metric: that of a molecule beside that of the nearest one."""
+    from wgankit_labels.measures import logp, qed
+    from wgankit_molecules import data
+
+    domain = wgankit.recipe("molecules").domain
+    objects = data.qm9_10k()[:2_200]
+    encoded = domain.encode(objects)
+    model = domain.build(encoded.vocabulary, wgankit.recipe("molecules").defaults)
+    points = domain.align(model.prepare(encoded.points))
+    kept = [objects[place] for place in encoded.kept]
+    some, others = torch.arange(200), torch.arange(200, len(kept))
+    apart = wgankit.pairwise(model.space, pick(points, some), pick(points, others))
+    for name, measure in (("qed", qed), ("logp", logp)):
+        values = torch.tensor([float(value or 0) for value in measure(kept)])
+        x, y = values[some], values[others]
+        figures = {
+            "error": float((x - y[apart.argmin(1)]).abs().mean()),
+            "if deaf": float((x[:, None] - y[None, :]).abs().mean()),
+        }
+        yield Row(f"real: {name} of the nearest of 2,000", figures, {})
+
+
+# Graphs of a kind -------------------------------------------------------------------------------
+
+NODES = 10
+"""Of every graph, so that their number says nothing about the kind."""
+
+
+def kinds(count: int) -> list[Any]:
+    """Return random trees, triangulations and pairs of communities that know their kind."""
+    from wgankit_graphs.datasets import community, planar, tree
+
+    made = []
+    for kind, some in (
+        ("tree", tree(count, nodes=NODES)),
+        ("planar", planar(count, nodes=NODES)),
+        ("communities", community(count, smallest=NODES, largest=NODES)),
+    ):
+        for graph in some:
+            graph.graph["kind"] = kind
+        made += some
+    return made
+
+
+def graphs(quick: bool) -> Iterator[Row]:
+    """Graphs of ten nodes asked for by their kind, which the training graphs carry."""
+    if quick:
+        return
+    import networkx
+
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = conditioned("graphs", "kind").fit(
+            kinds(400),
+            out=Path(folder, "run"),
+            steps=GRAPH_STEPS,
+            evaluate_every=GRAPH_STEPS,
+            device="cpu",
+            progress=False,
+        )
+        found = recipe.evaluate(600, seed=7)
+        trees = recipe.sample(200, given={"kind": "tree"}, seed=7)
+    _tell("graphs", begun)
+    figures = {"agreement": found["kind_agreement"], "of real ones": found["kind_agreement_floor"]}
+    targets = {"agreement": least(0.85 * figures["of real ones"])}
+    yield Row("three kinds", figures, targets)
+    share = sum(len(one.object) > 0 and networkx.is_tree(one.object) for one in trees) / len(trees)
+    yield Row("asked for trees", {"are trees": share}, {})
+    for kind in ("communities", "planar", "tree"):
+        figures = {name: found[f"{name}_{kind}"] for name in ("coverage", "w1")}
+        figures |= {f"{name}, real": found[f"{name}_{kind}_floor"] for name in ("coverage", "w1")}
+        yield Row(f"asked for {kind}", figures, {})
+
+
+GRAPH_STEPS = 2_000
 
 
 # Pictures ---------------------------------------------------------------------------------------
@@ -667,27 +746,52 @@ def draw_paths(folder: Path) -> None:
 
 
 def draw_groups(folder: Path) -> None:
-    """Draw the rare digit: what was trained on, and what came of it."""
+    """Draw the rare digit of 99:1 as it was learnt, and coverage and slopes of both groups."""
     from matplotlib.figure import Figure
 
-    problem, columns = unbalanced(0.01, 0), 14
+    problem, columns = unbalanced(0.01, 0), 10
     rare = problem.train[problem.train.digits == 1]
-    rows = [("trained on", rare.pictures)]
+    rows = [("trained on", rare.pictures[:columns])]
     wanted = problem.held[problem.held.digits == 1][:columns].points(2)
-    for how in ("plain", "balanced"):
+    found: dict[str, dict[str, float]] = {}
+    for how in HOW:
         made = trained(problem, how, steps=1_500, seed=0)
+        found[how] = judged(problem, made)
         torch.manual_seed(0)
         rows.append((how, made.beside(wanted)[0]))
-    figure = Figure(figsize=(7.6, 1.9), layout="constrained")
-    for row, (name, some) in enumerate(rows):
-        for column, picture in enumerate(some[:columns]):
-            axes = figure.add_subplot(len(rows), columns, 1 + columns * row + column)
-            axes.imshow(picture.view(8, 8), cmap="gray_r", vmin=0, vmax=1)
-            axes.set_xticks([])
-            axes.set_yticks([])
-            if not column:
-                axes.set_ylabel(name, fontsize=8)
+    figure = Figure(figsize=(7.6, 2.3), layout="constrained")
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1.5, 1))
+    left, right = halves
+    _draw_digits(left, rows, columns)
+    for place, (name, title) in enumerate((("cover", "coverage"), ("slope", "steepest slope"))):
+        axes = right.add_subplot(2, 1, place + 1)
+        _draw_bars(axes, {how: [row[f"{k} {name}"] for k in GROUPS] for how, row in found.items()})
+        axes.set_title(title, fontsize=8)
     figure.savefig(folder / "labels-groups.png", dpi=110)
+
+
+GROUPS = ("rare", "common")
+
+
+def _draw_digits(figure: Any, rows: Sequence[tuple[str, Tensor]], columns: int) -> None:
+    axes = figure.subplots(len(rows), columns)
+    for line, (name, some) in zip(axes, rows, strict=True):
+        line[0].set_ylabel(name, fontsize=7)
+        for place, picture in zip(line, some, strict=True):
+            place.imshow(picture.view(8, 8), cmap="gray_r", vmin=0, vmax=1)
+            place.set_xticks([])
+            place.set_yticks([])
+
+
+def _draw_bars(axes: Any, found: dict[str, list[float]]) -> None:
+    """Draw a pair of bars, rare beside common, for each way of training."""
+    for k, (name, colour) in enumerate(zip(GROUPS, ("#b0306a", "#1d5fc4"), strict=True)):
+        places = [place + 0.38 * k for place in range(len(found))]
+        axes.bar(places, [row[k] for row in found.values()], 0.36, color=colour, label=name)
+    axes.set_xticks([place + 0.19 for place in range(len(found))], list(found))
+    axes.tick_params(labelsize=7)
+    axes.legend(fontsize=6, frameon=False, ncols=2, loc="upper left")
+    axes.set_ylim(top=1.35 * axes.get_ylim()[1])
 
 
 # The command ------------------------------------------------------------------------------------
@@ -699,6 +803,7 @@ SECTIONS: dict[str, Callable[[bool], Iterator[Row]]] = {
     "pictures": pictures,
     "groups": groups,
     "molecules": molecules,
+    "graphs": graphs,
 }
 
 
@@ -729,6 +834,7 @@ def main() -> int:
     given = command.parse_args()
     torch.set_num_threads(1)
     if given.pictures:
+        given.pictures.mkdir(parents=True, exist_ok=True)
         draw_paths(given.pictures)
         draw_groups(given.pictures)
         return 0

@@ -10,7 +10,8 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ class Levels(torch.nn.Module):
 
 def new_digits(quick: bool) -> Result:
     """Return how far generated digits are from held-out ones."""
-    steps = 300 if quick else 3_000
+    steps = 300 if quick else 8_000
     result = Result(f"digits, {steps:,} steps, 449 of each law")
     with trained_run("images", "digits", steps=steps) as (recipe, seconds):
         data = [stack(part) for part in (recipe.held_out_objects, recipe.training_objects)]
@@ -120,8 +121,9 @@ def new_digits(quick: bool) -> Result:
         floors = {key.removesuffix("_floor"): v for key, v in found.items() if "floor" in key}
         result.rows["real digits"] = floors
         result.rows["WGAN"]["seconds"] = seconds
-        result.pictures["digits"] = grid(made[:48], columns=12)
-        result.pictures["strips"] = grid(strips(recipe, rows=4, steps=12), columns=12)
+        shown = {"digits": made[:48], "strips": strips(recipe, rows=4, steps=12)}
+        for kind, some in shown.items():
+            result.pictures[kind] = enlarge_all(grid(some, columns=12), 6)
     gaussian = result.rows["normal law of the pixels"]
     result.at_most("WGAN", "fid", gaussian["fid"] / 2, quick)
     return result
@@ -137,27 +139,23 @@ def normal_law(pictures: Tensor, count: int) -> Tensor:
     return drawn.view(-1, *pictures.shape[1:])
 
 
-class trained_run:
-    """A recipe, trained in a folder that goes away, and the CPU seconds that it took."""
-
-    def __init__(self, name: str, source: str, **settings: Any) -> None:
-        self.name, self.source, self.settings = name, source, settings
-
-    def __enter__(self) -> tuple[wgankit.Recipe, float]:
-        self.folder = tempfile.TemporaryDirectory()
+@contextmanager
+def trained_run(
+    name: str, source: str, *, steps: int, **settings: Any
+) -> Iterator[tuple[wgankit.Recipe, float]]:
+    """Train a recipe in a folder that goes away; gives it and the CPU seconds that it took."""
+    with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
-        recipe = wgankit.recipe(self.name).fit(
-            self.source,
-            out=Path(self.folder.name) / "run",
+        recipe = wgankit.recipe(name).fit(
+            source,
+            out=Path(folder) / "run",
             device="cpu",
             progress=False,
-            evaluate_every=max(1, self.settings["steps"] // 3),
-            **self.settings,
+            steps=steps,
+            evaluate_every=max(1, steps // 3),
+            **settings,
         )
-        return recipe, time.process_time() - started
-
-    def __exit__(self, *error: object) -> None:
-        self.folder.cleanup()
+        yield recipe, time.process_time() - started
 
 
 # Pictures from pictures -----------------------------------------------------------------------
@@ -203,14 +201,15 @@ def superres(quick: bool) -> Result:
     """Return what super-resolution by four makes of textures, at some weights of the content."""
     steps = 60 if quick else 800
     result = Result(f"super-resolution, 8 x 8 to 32 x 32, textures, {steps} steps")
-    for content in (0.5,) if quick else (0.0, 0.5, 2.0):
-        settings = {"steps": steps, "model": {"content": content}}
-        with trained_run("images:superres", "textures", **settings) as (recipe, seconds):
+    for content in (0.5,) if quick else (0.1, 0.5):
+        model = {"content": content}
+        with trained_run("images:superres", "textures", steps=steps, model=model) as trained:
+            recipe, seconds = trained
             pairs = shrunk(recipe.training_objects, 4)
             rows = restoration(recipe, pairs, recipe.held_out_objects, seconds)
             result.rows[f"WGAN, content {content:g}"] = rows.pop("WGAN")
             result.rows |= rows
-            if content == 0.5:
+            if not result.pictures:
                 result.pictures["superres"] = side_by_side(recipe, pairs)
     judge_restoration(result, "WGAN, content 0.5", quick)
     return result
@@ -241,7 +240,9 @@ def side_by_side(recipe: wgankit.Recipe, training: Sequence[Pair], count: int = 
     seen: dict[bytes, Pair] = {}
     for pair in recipe.sample(400, seed=7):
         seen.setdefault(pair.given.tobytes(), pair)
-    shown = sorted(seen.values(), key=lambda pair: -pair.given.std())[4 : 4 + count]
+    # From much contrast to little, so that every surface is among them.
+    shown = sorted(seen.values(), key=lambda pair: -pair.given.std())
+    shown = shown[:: len(shown) // count][:count]
     blurred = from_bytes(by_squares(stack([pair.given for pair in shown]), training))
     given = [enlarge(pair.given, len(pair.picture)) for pair in shown]
     truths = [pair.truth for pair in shown if pair.truth is not None]

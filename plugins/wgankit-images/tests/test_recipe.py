@@ -68,7 +68,7 @@ def test_runs_load_and_sample_the_same(tmp_path, name):
 
 def test_arrays_folders_and_lists_are_the_same_data(tmp_path):
     objects = textures()
-    write_pictures(objects, tmp_path / "folder")
+    write_pictures(objects, str(tmp_path / "folder"))
     sources = objects, np.stack(objects) / 255, tmp_path / "folder"
     runs = [fit("images", tmp_path / f"run{n}", each) for n, each in enumerate(sources)]
     for run in runs[1:]:

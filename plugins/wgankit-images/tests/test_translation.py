@@ -24,7 +24,7 @@ from wgankit_images import (
     picture_space,
 )
 from wgankit_images.networks import doubled, halved
-from wgankit_images.translation import consistent, enlarged, with_smaller
+from wgankit_images.translation import consistent, deepest, enlarged, with_smaller
 
 SPACE = Given(picture_space())
 
@@ -73,6 +73,7 @@ def test_in_training_the_made_picture_has_the_given_one_of_the_real_picture_besi
         batch=5,
         device="cpu",
     )
+    pairs.clear()  # of the trials before the first step
     for _ in range(3):
         next(training)
     assert len(pairs) == 3
@@ -183,6 +184,15 @@ def test_a_score_of_a_patch_sees_its_own_pixels_only():
         assert columns.max() == min(4 * column + 8, 15)
     (everywhere,) = torch.autograd.grad(critic(x).sum(), x)
     assert bool((everywhere != 0).all())
+
+
+@pytest.mark.parametrize(("size", "depth"), [(4, 1), (8, 1), (12, 2), (20, 2), (24, 3), (64, 3)])
+def test_the_deepest_critic_fits_and_one_more_does_not(size, depth):
+    assert deepest(size) == depth
+    assert PatchCritic(size, 1, width=2, depth=depth).patch <= size
+    if depth < 3:
+        with pytest.raises(SettingError, match="smaller depth"):
+            PatchCritic(size, 1, width=2, depth=depth + 1)
 
 
 @pytest.mark.parametrize(("size", "depth"), [(16, 2), (28, 3), (32, 3)])

@@ -23,7 +23,7 @@ GIVEN, PICTURE, TRUTH = "given", "picture", "truth"
 """Names of the folders of a set of pairs; a pair's files have the same name in each."""
 
 
-def read_pictures(path: Path) -> Reading:
+def read_pictures(path: Path | str) -> Reading:
     """Read a folder of pictures, one picture, an array `.npy` or `.npz`, or MNIST's IDX files.
 
     Arguments:
@@ -34,6 +34,7 @@ def read_pictures(path: Path) -> Reading:
     Raises:
         DataError: it is none of these, or holds no pictures.
     """
+    path = Path(path)
     if is_pairs(path):
         return read_pairs(path)
     if path.is_dir():
@@ -145,13 +146,14 @@ def _read_idx(path: Path) -> list[Any]:
     return list(pixels.reshape(tuple(header[1:])))
 
 
-def write_pictures(objects: Sequence[Any], path: Path) -> None:
+def write_pictures(objects: Sequence[Any], path: Path | str) -> None:
     """Write pictures or pairs to a folder of PNG files, or pictures to a `.npy` array.
 
     Raises:
         RunError: it cannot be written.
         DataError: pairs were to go into an array.
     """
+    path = Path(path)
     try:
         if path.suffix == ".npy":
             _write_array(objects, path)

@@ -52,7 +52,7 @@ class Images(Domain):
 
     objects: ClassVar[str] = "pictures"
     defaults: ClassVar[Mapping[str, Any]] = {
-        "steps": 3_000,
+        "steps": 8_000,
         "batch": 64,
         "n_critic": 2,
         "rate": 1e-3,

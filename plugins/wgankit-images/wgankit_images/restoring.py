@@ -28,6 +28,7 @@ from wgankit_images.translation import (
     PairCritic,
     PatchCritic,
     Translator,
+    deepest,
     with_smaller,
 )
 
@@ -45,16 +46,17 @@ SUPERRES: dict[str, Any] = {
 """Sizes, metric and `content` (see `Content`) of super-resolution; `model={...}` replaces some."""
 
 TRANSLATE: dict[str, Any] = {
-    "content": 0.3,
+    "content": 0.05,
     "width": 40,
     "blocks": 3,
     "fold": 2,
     "noise": 8,
     "critic_width": 32,
-    "depth": 2,
+    "depth": None,
     **METRIC,
 }
-"""The same of translation; `depth` is that of the patch critic."""
+"""The same of translation; `depth` is that of the patch critic, None for 3, or as deep as a smaller
+picture allows."""
 
 _NETWORK = ("width", "blocks", "fold", "noise")
 _TRAINING: dict[str, Any] = {
@@ -218,9 +220,8 @@ class Translation(Domain):
         generator = Translator(
             size, channels, given=others, factor=1, **{name: model[name] for name in _NETWORK}
         )
-        critic = PatchCritic(
-            size, channels + others, width=model["critic_width"], depth=model["depth"]
-        )
+        depth = deepest(size) if model["depth"] is None else model["depth"]
+        critic = PatchCritic(size, channels + others, width=model["critic_width"], depth=depth)
         return Model(
             space=space,
             latent=GivenLatent(

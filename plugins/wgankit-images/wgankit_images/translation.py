@@ -157,6 +157,16 @@ class PairCritic(nn.Module):
         return self.critic(torch.cat([picture, large], 1))  # type: ignore[no-any-return]
 
 
+def patch_side(depth: int) -> int:
+    """Return the side in pixels of the patches that a critic of some depth scores."""
+    return 3 * (1 << depth) - 2
+
+
+def deepest(size: int, most: int = 3) -> int:
+    """Return the largest depth up to `most` whose patches fit into a picture; at least 1."""
+    return max([1, *(depth for depth in range(1, most + 1) if patch_side(depth) <= size)])
+
+
 @final
 class PatchCritic(nn.Module):
     """Scores a picture by its overlapping patches: sqrt(P / k) times the mean over P patches of g.
@@ -181,7 +191,7 @@ class PatchCritic(nn.Module):
         self, size: int = 32, channels: int = 1, *, width: int = 32, depth: int = 2
     ) -> None:
         super().__init__()
-        self.patch, self.stride = 3 * 2**depth - 2, 2**depth
+        self.patch, self.stride = patch_side(depth), 2**depth
         if size < self.patch or size % 4:
             raise SettingError(
                 f"patches of {self.patch} pixels need pictures of that side at least, a multiple "

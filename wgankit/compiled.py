@@ -193,7 +193,7 @@ def compiled(graph: fx.GraphModule, inputs: list[Tensor], draws: list[Draw]) -> 
         for device, state in zip(stream, states, strict=True):
             set_rng(state, device)
         inputs = [*inputs, *drawn]
-        run = torch._inductor.compile(quickened(graph, inputs), inputs)
+        run = torch._inductor.compile(quickened(graph, inputs), list[Any](inputs))
 
     def quietly(*tensors: Tensor) -> Any:
         with torch.no_grad():

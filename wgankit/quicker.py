@@ -34,7 +34,8 @@ FEW = 4
 """Channels that are few: those of pictures."""
 
 aten = torch.ops.aten
-library = torch.library.Library("wgankit", "FRAGMENT")
+library: Any = torch.library.Library("wgankit", "FRAGMENT")  # type: ignore[no-untyped-call]
+register_fake: Any = torch.library.register_fake
 library.define("product(Tensor a, Tensor b, Tensor? added=None) -> Tensor")
 
 
@@ -45,7 +46,7 @@ def product(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
     return found
 
 
-@torch.library.register_fake("wgankit::product", lib=library)
+@register_fake("wgankit::product", lib=library)  # type: ignore[untyped-decorator]
 def product_shape(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
     """Return a tensor of the product's shape."""
     return a.new_empty(a.shape[0], b.shape[1])
@@ -60,7 +61,7 @@ def settled(values: Tensor) -> Tensor:
     return values.clone()
 
 
-@torch.library.register_fake("wgankit::settled", lib=library)
+@register_fake("wgankit::settled", lib=library)  # type: ignore[untyped-decorator]
 def settled_shape(values: Tensor) -> Tensor:
     """Return a tensor of its shape."""
     return torch.empty_like(values)
@@ -130,14 +131,14 @@ def onednn_is_quicker() -> bool:
     """Return whether oneDNN is clearly quicker than BLAS on this machine; timed once, in turns."""
     from torch.utils._mode_utils import no_dispatch
 
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     ways: tuple[Callable[..., Tensor], ...] = (torch.mm, torch.ops.wgankit.product.default)
     with no_dispatch(), torch.no_grad():
         a, b = torch.ones(2, SIDE, SIDE, dtype=torch.float32).unbind()
         rounds = [[seconds_of(way, a, b) for way in ways] for _ in range(10)]
     blas, onednn = (min(column) for column in zip(*rounds, strict=True))
-    return blas > QUICKER * onednn
+    return bool(blas > QUICKER * onednn)
 
 
 def seconds_of(way: Callable[..., Tensor], a: Tensor, b: Tensor) -> float:
@@ -204,7 +205,7 @@ def convolved_back(
             gradient, x, weight, biases, stride, padding, dilation, False, more, 1,
             [False, *wanted[1:]],
         )  # fmt: skip
-    return by_x, *by_others[1:]  # type: ignore[return-value]
+    return by_x, by_others[1], by_others[2]
 
 
 def folds(weight: Tensor, stride: list[int], dilation: list[int]) -> bool:

@@ -55,6 +55,8 @@ _WHERE = {
     "Domain": "domain",
     "Model": "domain",
     "Encoded": "domain",
+    "Learnt": "domain",
+    "Workshop": "domain",
     "Reading": "domain",
     "Recipe": "recipes",
     "recipe": "recipes",
@@ -108,8 +110,10 @@ if TYPE_CHECKING:
     from wgankit.critic import fit_critic as fit_critic
     from wgankit.domain import Domain as Domain
     from wgankit.domain import Encoded as Encoded
+    from wgankit.domain import Learnt as Learnt
     from wgankit.domain import Model as Model
     from wgankit.domain import Reading as Reading
+    from wgankit.domain import Workshop as Workshop
     from wgankit.errors import DataError as DataError
     from wgankit.errors import MissingPackageError as MissingPackageError
     from wgankit.errors import RunError as RunError

@@ -11,13 +11,14 @@ from wgankit import plugins
 from wgankit.testing import fake_plugin
 
 CLOUDS = """
-import collections, math
+import collections, dataclasses, math
 import wgankit
 WGANKIT_API = 1
 
 @wgankit.hookimpl
 def wgankit_recipes():
     yield wgankit.RecipeSpec(name="clouds", factory="cloud_plugin:Clouds", summary="points")
+    yield wgankit.RecipeSpec(name="centred", factory="cloud_plugin:Centred", summary="points")
 
 def radius(objects):
     return [None if p == (9.0, 9.0) else math.hypot(*p) for p in objects]
@@ -58,6 +59,27 @@ class Clouds(wgankit.Domain):
 
     def picture(self, objects):
         return f'<svg xmlns="http://www.w3.org/2000/svg"><text>{objects[0][0]:.3f}</text></svg>'
+
+class Centred(Clouds):
+    # Points are stored as what they are apart from their mean, which is learnt.
+    def encode(self, objects, vocabulary=None, *, largest=None):
+        found = super().encode(objects, vocabulary, largest=largest)
+        if vocabulary and "learnt" in vocabulary:
+            found = dataclasses.replace(found, points=found.points - vocabulary["learnt"]["mean"])
+        return found
+
+    def learn(self, encoded, training, workshop):
+        assert set(workshop.settings["model"]) == {"width"}
+        mean = encoded.points[training].mean(0)
+        seen = {"seen": len(training)}
+        return wgankit.Learnt(encoded.points - mean, seen, {"mean": mean})
+
+    def decode(self, points, vocabulary):
+        return super().decode(points + vocabulary["learnt"]["mean"], vocabulary)
+
+    def build(self, vocabulary, settings):
+        vocabulary["learnt"]["mean"]
+        return super().build(vocabulary, settings)
 """
 
 

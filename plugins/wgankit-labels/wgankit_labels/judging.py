@@ -16,7 +16,7 @@ from wgankit.space import MetricSpace, Points, batch_size, pick
 from wgankit_labels.conditions import ClassCondition, Condition, Conditions, NumberCondition
 from wgankit_labels.figures import coverage, nearest_class
 from wgankit_labels.measures import measured
-from wgankit_labels.objects import Labelled
+from wgankit_labels.objects import Labelled, theirs
 from wgankit_labels.points import beside, split
 from wgankit_labels.spaces import Conditional, EachCondition
 
@@ -127,7 +127,7 @@ def _encoded(
     if not some:
         return None
     try:
-        encoded = inner.encode([one.object for one in some], vocabulary["objects"])
+        encoded = inner.encode([one.object for one in some], theirs(vocabulary))
     except DataError:
         return None
     stored = encoded.points

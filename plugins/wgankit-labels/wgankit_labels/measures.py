@@ -15,10 +15,11 @@ Measure = Callable[[Sequence[Any]], Sequence[Any]]
 
 _HERE = "wgankit_labels.measures"
 
+_OF_MOLECULES = {name: f"{_HERE}:{name}" for name in ("qed", "logp", "weight", "atoms", "rings")}
+
 MEASURES: dict[str, dict[str, str]] = {
-    "wgankit_molecules.recipe:Molecules": {
-        name: f"{_HERE}:{name}" for name in ("qed", "logp", "weight", "atoms", "rings")
-    },
+    "wgankit_molecules.recipe:Molecules": _OF_MOLECULES,
+    "wgankit_molecules.latent:LatentMolecules": _OF_MOLECULES,
     "wgankit_graphs.recipe:LabelledGraphsDomain": {
         name: f"{_HERE}:{name}" for name in ("nodes", "edges")
     },

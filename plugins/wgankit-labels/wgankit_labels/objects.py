@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from wgankit.domain import LEARNT, Vocabulary
+
 
 class Labelled(NamedTuple):
     """An object of some domain, and what is known or asked of it.
@@ -42,3 +44,9 @@ def labelled(given: Any) -> Labelled:
 def bare(objects: Sequence[Any]) -> list[Any]:
     """Return the objects without their labels."""
     return [one.object if isinstance(one, Labelled) else one for one in objects]
+
+
+def theirs(vocabulary: Vocabulary) -> Vocabulary:
+    """Return the other domain's vocabulary, with what it learnt if it learns."""
+    learnt = {LEARNT: vocabulary[LEARNT]} if LEARNT in vocabulary else {}
+    return {**vocabulary["objects"], **learnt}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -12,7 +13,16 @@ from torch import Tensor, nn
 
 import wgankit
 from wgankit import plugins
-from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
+from wgankit.domain import (
+    LEARNT,
+    Domain,
+    Encoded,
+    Learnt,
+    Model,
+    Reading,
+    Vocabulary,
+    Workshop,
+)
 from wgankit.errors import DataError, SettingError
 from wgankit.latent import Latent
 from wgankit.space import MetricSpace, Points, batch_size, pick
@@ -24,7 +34,7 @@ from wgankit_labels.judging import judge
 from wgankit_labels.latent import ConditionedLatent
 from wgankit_labels.measures import carried, measured, measures_of
 from wgankit_labels.networks import ConditionedGenerator, critic_for
-from wgankit_labels.objects import Labelled, bare, labelled
+from wgankit_labels.objects import Labelled, bare, labelled, theirs
 from wgankit_labels.points import beside, split
 from wgankit_labels.spaces import Conditional, EachCondition
 
@@ -144,7 +154,7 @@ class ConditionedDomain(Domain):
         inner = self._of(vocabulary) if vocabulary else self._inner()
         given = self._labelled(objects)
         found = inner.encode(
-            bare(given), vocabulary["objects"] if vocabulary else None, largest=largest
+            bare(given), theirs(vocabulary) if vocabulary else None, largest=largest
         )
         values = [given[place].labels for place in found.kept]
         conditions = (
@@ -208,20 +218,46 @@ class ConditionedDomain(Domain):
         columns: Tensor,
     ) -> Vocabulary:
         rows, counts = _law(columns)
-        return {
+        found = {
             "recipe": self.recipe,
             "objects": vocabulary,
             "conditions": conditions.plain(),
             "law": {"rows": rows, "counts": counts},
-            "scale": _scale(inner, self.recipe, vocabulary, points),
         }
+        if type(inner).learn is not Domain.learn:
+            return found  # it has no networks before it has learnt
+        return {**found, "scale": _scale(inner, self.recipe, vocabulary, points)}
+
+    def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
+        """Let the other domain learn what it learns, and keep the labels beside its points."""
+        inner = self._of(encoded.vocabulary)
+        if type(inner).learn is Domain.learn:
+            return super().learn(encoded, training, workshop)
+        parts, columns = split(encoded.points)
+        model = {**workshop.settings["model"]}
+        model.pop("conditions", None)
+        learnt = inner.learn(
+            replace(encoded, points=parts, vocabulary=encoded.vocabulary["objects"]),
+            training,
+            replace(workshop, settings={**workshop.settings, "model": model}),
+        )
+        known = {**learnt.vocabulary, LEARNT: learnt.state}
+        return Learnt(
+            beside(learnt.points, columns),
+            {
+                **encoded.vocabulary,
+                "objects": learnt.vocabulary,
+                "scale": _scale(inner, self.recipe, known, learnt.points),
+            },
+            learnt.state,
+        )
 
     def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
         """Turn points into objects of the other domain with the labels that their points carry."""
         inner = self._of(vocabulary)
         parts, condition = split(points)
         labels = Conditions.from_plain(vocabulary["conditions"]).decode(condition)
-        objects = inner.decode(parts, vocabulary["objects"])
+        objects = inner.decode(parts, theirs(vocabulary))
         return [Labelled(one, told) for one, told in zip(objects, labels, strict=True)]
 
     # ---- networks --------------------------------------------------------------------------------
@@ -231,13 +267,13 @@ class ConditionedDomain(Domain):
         inner = self._of(vocabulary)
         model = dict(settings["model"])
         chosen = _chosen(model.pop("conditions", {}))
-        theirs = {**settings, "model": model}
-        made = inner.build(vocabulary["objects"], theirs)
+        chosen_there = {**settings, "model": model}
+        made = inner.build(theirs(vocabulary), chosen_there)
         conditions = Conditions.from_plain(vocabulary["conditions"])
         # The critic that is there is the first; a mixture builds more like it.
         critics = iter([made.critic])
         critic = critic_for(
-            lambda: next(critics, None) or inner.build(vocabulary["objects"], theirs).critic,
+            lambda: next(critics, None) or inner.build(theirs(vocabulary), chosen_there).critic,
             conditions.width,
             by=chosen["critic"],
             copies=chosen["copies"],

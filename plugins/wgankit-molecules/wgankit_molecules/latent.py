@@ -84,9 +84,11 @@ class LatentMolecules(Domain):
 
         Arguments:
             objects: molecules; stereo is dropped, isotopes and fragments are refused.
-            vocabulary: one learnt before.
+            vocabulary: one learnt before; with an autoencoder in it, molecules become its points,
+                as they are stored.
             largest: molecules of more tokens are skipped.
         """
+        from wgankit_molecules.autoencoder import encode_rows
         from wgankit_molecules.tokens import encode_tokens
 
         strings, kept, skipped = canonical_strings(objects)
@@ -96,8 +98,11 @@ class LatentMolecules(Domain):
                 "molecules, one string each"
             )
         encoded = encode_tokens(strings, vocabulary, largest=largest)
-        places = [kept[place] for place in encoded.kept]
-        return Encoded(encoded.points, encoded.vocabulary, places, skipped + encoded.skipped)
+        places, points = [kept[place] for place in encoded.kept], encoded.points
+        if LEARNT in (vocabulary or {}) and places:
+            (rows,) = leaves(points)
+            points = (encode_rows(self._autoencoder(encoded.vocabulary), rows).half(), rows)
+        return Encoded(points, encoded.vocabulary, places, skipped + encoded.skipped)
 
     def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
         """Train the autoencoder on the training molecules, and store all as points and tokens."""

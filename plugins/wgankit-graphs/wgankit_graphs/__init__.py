@@ -25,6 +25,15 @@ _WHERE = {
     "LabelledGraphs": "labelled",
     "canonical_order": "labelled",
     "one_hot": "labelled",
+    "BlockGenerator": "blocks",
+    "PairLatent": "blocks",
+    "WalkCritic": "blocks",
+    "TreeGenerator": "trees",
+    "Described": "surroundings",
+    "SetCritic": "surroundings",
+    "Surroundings": "surroundings",
+    "BySize": "sizes",
+    "are_block_models": "inference",
     "GraphCritic": "networks",
     "GraphGenerator": "networks",
     "GraphLatent": "networks",
@@ -46,6 +55,9 @@ _WHERE = {
 
 
 if TYPE_CHECKING:
+    from wgankit_graphs.blocks import BlockGenerator as BlockGenerator
+    from wgankit_graphs.blocks import PairLatent as PairLatent
+    from wgankit_graphs.blocks import WalkCritic as WalkCritic
     from wgankit_graphs.encoding import GraphLabels as GraphLabels
     from wgankit_graphs.encoding import decode_graphs as decode_graphs
     from wgankit_graphs.encoding import encode_graphs as encode_graphs
@@ -59,6 +71,7 @@ if TYPE_CHECKING:
     from wgankit_graphs.flows import flow as flow
     from wgankit_graphs.flows import lipschitz_below as lipschitz_below
     from wgankit_graphs.flows import tree_w1 as tree_w1
+    from wgankit_graphs.inference import are_block_models as are_block_models
     from wgankit_graphs.labelled import Graphs as Graphs
     from wgankit_graphs.labelled import LabelledGraphs as LabelledGraphs
     from wgankit_graphs.labelled import canonical_order as canonical_order
@@ -78,6 +91,11 @@ if TYPE_CHECKING:
     from wgankit_graphs.paths import all_distances as all_distances
     from wgankit_graphs.pictures import draw_graphs as draw_graphs
     from wgankit_graphs.recipe import LabelledGraphsDomain as LabelledGraphsDomain
+    from wgankit_graphs.sizes import BySize as BySize
+    from wgankit_graphs.surroundings import Described as Described
+    from wgankit_graphs.surroundings import SetCritic as SetCritic
+    from wgankit_graphs.surroundings import Surroundings as Surroundings
+    from wgankit_graphs.trees import TreeGenerator as TreeGenerator
 
 __getattr__ = wgankit.lazy_names(__name__, _WHERE)
 
@@ -106,6 +124,11 @@ def wgankit_critics() -> Iterable[wgankit.CriticSpec]:
         summary="Invariant scores of labelled graphs, beyond 1-WL by random walks",
     )
     yield wgankit.CriticSpec(
+        name="walk-critic",
+        factory="wgankit_graphs.blocks:WalkCritic",
+        summary="Invariant scores of graphs from triangles and long random walks",
+    )
+    yield wgankit.CriticSpec(
         name="node-table",
         factory="wgankit_graphs.node_networks:NodeTable",
         summary="A number for each node of one graph",
@@ -124,6 +147,16 @@ def wgankit_generators() -> Iterable[wgankit.GeneratorSpec]:
         name="graph-generator",
         factory="wgankit_graphs.networks:GraphGenerator",
         summary="Equivariant attention over node latents, hard labels straight through",
+    )
+    yield wgankit.GeneratorSpec(
+        name="block-generator",
+        factory="wgankit_graphs.blocks:BlockGenerator",
+        summary="Graphs whose edges are drawn given blocks; holds block models exactly",
+    )
+    yield wgankit.GeneratorSpec(
+        name="tree-generator",
+        factory="wgankit_graphs.trees:TreeGenerator",
+        summary="Trees, whatever the weights: every node points at a parent",
     )
     yield wgankit.GeneratorSpec(
         name="node-generator",
@@ -160,4 +193,20 @@ def wgankit_datasets() -> Iterable[wgankit.DatasetSpec]:
             recipe="graphs",
             size=200,
             licence="MIT",
+        )
+
+
+@wgankit.hookimpl
+def wgankit_benchmarks() -> Iterable[wgankit.BenchmarkSpec]:
+    """Return the published protocols of four sets of graphs."""
+    for name, summary in (
+        ("planar", "planar graphs on 64 nodes (SPECTRE)"),
+        ("tree", "trees on 64 nodes (Bergmeister et al.)"),
+        ("lobster", "lobsters of 10 to 100 nodes"),
+        ("sbm", "stochastic block models (SPECTRE), by graph-tool where installed"),
+    ):
+        yield wgankit.BenchmarkSpec(
+            name=name,
+            factory=f"wgankit_graphs.published:{name}",
+            summary=f"V.U.N. and four MMDs against {summary}",
         )

@@ -340,10 +340,7 @@ def _write_npz(graphs: Sequence[Graph], path: Path) -> None:
                 f"graph {index} is directed or a multigraph, which .npz files cannot hold; "
                 "convert it with networkx.Graph(graph)"
             )
-    arrays = {
-        "nodes": np.array([len(graph) for graph in graphs], dtype=np.int32),
-        "edges": np.array(_edge_rows(graphs), dtype=np.int32).reshape(-1, 3),
-    }
+    arrays = _structure(graphs)
     views = {
         "node_labels": [kind for graph in graphs for _, kind in graph.nodes(data="label")],
         "edge_labels": [kind for graph in graphs for _, _, kind in graph.edges(data="label")],
@@ -352,6 +349,18 @@ def _write_npz(graphs: Sequence[Graph], path: Path) -> None:
         if any(label is not None for label in labels):
             arrays[name] = _label_array(labels, name)
     _replace(path, arrays)
+
+
+def write_structure(graphs: Sequence[Graph], path: Path) -> None:
+    """Write nodes and edges of undirected graphs to a `.npz` file, and no labels."""
+    _replace(path, _structure(graphs))
+
+
+def _structure(graphs: Sequence[Graph]) -> dict[str, Any]:
+    return {
+        "nodes": np.array([len(graph) for graph in graphs], dtype=np.int32),
+        "edges": np.array(_edge_rows(graphs), dtype=np.int32).reshape(-1, 3),
+    }
 
 
 def _edge_rows(graphs: Sequence[Graph]) -> list[tuple[int, int, int]]:

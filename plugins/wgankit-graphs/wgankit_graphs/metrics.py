@@ -98,29 +98,39 @@ def ratio(graphs: Sequence[Graph], training: Sequence[Graph], held_out: Sequence
     Raises:
         DataError: a set is empty, or every statistic is left out.
     """
-    rows = [_describe(each) for each in (graphs, training, held_out)]
-    floors = {name: _distance(name, rows[1], rows[2]) for name in STATISTICS}
+    rows = [describe(each) for each in (graphs, training, held_out)]
+    floors = {name: distance(name, rows[1], rows[2]) for name in STATISTICS}
     used = [name for name in STATISTICS if round(floors[name], 4) > 0]
     if not used:
         raise DataError(
             "training and held-out graphs agree in all statistics to four decimals, so that a "
             "ratio has no denominator; compare the distances themselves"
         )
-    return float(np.mean([_distance(name, rows[0], rows[2]) / floors[name] for name in used]))
+    return float(np.mean([distance(name, rows[0], rows[2]) / floors[name] for name in used]))
 
 
 def _mmd(name: str, a: Sequence[Graph], b: Sequence[Graph]) -> float:
-    return _distance(name, _describe(a, [name]), _describe(b, [name]))
+    return distance(name, describe(a, [name]), describe(b, [name]))
 
 
-def _describe(graphs: Sequence[Any], names: Sequence[str] | None = None) -> dict[str, Matrix]:
+def describe(graphs: Sequence[Any], names: Sequence[str] | None = None) -> dict[str, Matrix]:
+    """Return what the distances compare, rows `(graphs, ...)` for each statistic's name.
+
+    Arguments:
+        graphs: networkx or torch_geometric.
+        names: of some statistics; all of `STATISTICS` by default.
+
+    Raises:
+        DataError: there are no graphs, or one is directed or has self-loops.
+    """
     if not len(graphs):
         raise DataError("a distance between sets of graphs wants at least one graph in each")
     matrices = [adjacency_matrix(as_networkx(graph)) for graph in graphs]
     return {name: STATISTICS[name].describe(matrices) for name in names or STATISTICS}
 
 
-def _distance(name: str, a: Mapping[str, Matrix], b: Mapping[str, Matrix]) -> float:
+def distance(name: str, a: Mapping[str, Matrix], b: Mapping[str, Matrix]) -> float:
+    """Return the squared MMD of one statistic between two sets that `describe` described."""
     from scipy.spatial.distance import cdist
 
     sigma = STATISTICS[name].sigma
@@ -473,9 +483,17 @@ def vun(
     Raises:
         DataError: there are no generated graphs.
     """
+    return vun_of(graphs, training, [bool(valid(graph)) for graph in graphs])
+
+
+def vun_of(
+    graphs: Sequence[Graph], training: Sequence[Graph], good: Sequence[bool]
+) -> dict[str, float]:
+    """Return what `vun` returns, from a verdict on each graph that was made before."""
     classes = isomorphism_classes(_some(graphs))
+    if len(good) != len(graphs):
+        raise DataError(f"a verdict on each of {len(graphs)} graphs is wanted; got {len(good)}")
     new = _are_novel(graphs, training)
-    good = [bool(valid(graph)) for graph in graphs]
     first = [index == place for place, index in enumerate(classes)]
     return {
         "valid": float(np.mean(good)),
@@ -540,12 +558,12 @@ def _distances(
     graphs: Sequence[Graph], training: Sequence[Graph], held_out: Sequence[Graph]
 ) -> dict[str, float]:
     count = min(len(graphs), len(training) or len(graphs))
-    real = _describe(held_out)
-    made = _describe(_sample(graphs, count))
-    known = _describe(_sample(training)) if training else None
+    real = describe(held_out)
+    made = describe(_sample(graphs, count))
+    known = describe(_sample(training)) if training else None
     scores = {}
     for name in STATISTICS:
-        scores[f"{name}_mmd"] = _distance(name, made, real)
+        scores[f"{name}_mmd"] = distance(name, made, real)
         if known is not None:
             scores[f"{name}_mmd_floor"] = _floor(name, known, real, count)
     return scores
@@ -555,10 +573,10 @@ def _floor(name: str, known: Mapping[str, Matrix], real: Mapping[str, Matrix], c
     """Return the distance of `count` training graphs, the mean over draws where there are more."""
     rows = known[name]
     if len(rows) <= count:
-        return _distance(name, known, real)
+        return distance(name, known, real)
     rng = np.random.default_rng(0)
     draws = [rng.choice(len(rows), count, replace=False) for _ in range(FLOOR_DRAWS)]
-    return float(np.mean([_distance(name, {name: rows[draw]}, real) for draw in draws]))
+    return float(np.mean([distance(name, {name: rows[draw]}, real) for draw in draws]))
 
 
 def _sizes(graphs: Sequence[Graph], suffix: str) -> dict[str, float]:

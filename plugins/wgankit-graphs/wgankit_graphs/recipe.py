@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
 from wgankit.errors import SettingError
 from wgankit.space import Points, leaves
+from wgankit_graphs.blocks import BlockGenerator, PairLatent, WalkCritic
 from wgankit_graphs.labelled import Blur, LabelledGraphs, canonical_order, one_hot
 from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
+from wgankit_graphs.trees import TreeGenerator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
@@ -21,7 +26,9 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         vocabulary: with "nodes" and "edges" (lists of labels), "size" (N), "sizes" (histogram).
         settings: `settings["model"]` holds `width`, `layers`, `generator_layers`, `steps` (of the
             critic's random walks), `per_node`, `per_graph`, `labels`, `blur`, and the metric:
-            `node_weight`, `edge_weight`, `p`.
+            `node_weight`, `edge_weight`, `p`; `generator` is "attention", "blocks" (edges drawn
+            given blocks) or "tree" (nodes point at parents), `blocks` how many tokens the last two
+            have, and `critic` "messages" or "walks".
     """
     unknown = set(settings["model"]) - set(MODEL)
     if unknown:
@@ -29,6 +36,11 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
             f"model has no setting {', '.join(sorted(unknown))}; there are {', '.join(MODEL)}"
         )
     model = {**MODEL, **settings["model"]}
+    for name, kinds in KINDS.items():
+        if model[name] not in kinds:
+            raise SettingError(f"model {name} is one of {', '.join(kinds)}; got {model[name]!r}")
+    if model["generator"] != "attention":
+        return _drawn_model(vocabulary, model)
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
     latent = {name: model[name] for name in ("per_node", "per_graph")}
     return Model(
@@ -45,15 +57,43 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
             layers=model["generator_layers"],
             labels=model["labels"],
         ),
-        critic=GraphCritic(
-            node_labels,
-            edge_labels,
-            width=model["width"],
-            layers=model["layers"],
-            steps=model["steps"],
-        ),
+        critic=_critic(node_labels, edge_labels, model),
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
         noise=Blur(model["blur"]) if model["blur"] else None,
+    )
+
+
+def _critic(node_labels: int, edge_labels: int, model: Mapping[str, Any]) -> nn.Module:
+    sizes = {"width": model["width"], "layers": model["layers"]}
+    if model["critic"] == "walks":
+        return WalkCritic(node_labels, edge_labels, **sizes)
+    return GraphCritic(node_labels, edge_labels, **sizes, steps=model["steps"])
+
+
+def _drawn_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
+    """Return a model whose generator draws edges, so that labels are hard in training too."""
+    node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
+    latent = {name: model[name] for name in ("per_node", "per_graph")}
+    sizes = {
+        **latent,
+        "blocks": model["blocks"],
+        "node_law": vocabulary.get("node_counts"),
+        "width": model["width"],
+        "layers": model["generator_layers"],
+    }
+    generator: nn.Module
+    if model["generator"] == "tree":
+        generator = TreeGenerator(node_labels, edge_labels, vocabulary["size"], **sizes)
+    else:
+        generator = BlockGenerator(
+            node_labels, edge_labels, vocabulary["size"], edge_law=edge_law(vocabulary), **sizes
+        )
+    return Model(
+        space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),
+        latent=PairLatent(vocabulary["sizes"], vocabulary["size"], **latent),
+        generator=generator,
+        critic=_critic(node_labels, edge_labels, model),
+        prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
     )
 
 
@@ -78,8 +118,18 @@ MODEL: dict[str, Any] = {
     "node_weight": 1.0,
     "edge_weight": 1.0,
     "p": 2.0,
+    "generator": "attention",
+    "blocks": 6,
+    "critic": "messages",
 }
 """Sizes of the networks and the metric; `model={...}` replaces some of them."""
+
+
+KINDS = {
+    "generator": ("attention", "blocks", "tree"),
+    "critic": ("messages", "walks"),
+}
+"""Networks by name."""
 
 
 @final

@@ -1,0 +1,360 @@
+"""Graphs generated in one pass, by published protocols: `benchmarks.graphs`.
+
+    python -m benchmarks.graphs --data FOLDER
+    python -m benchmarks.graphs --data FOLDER --train sbm --minutes 20
+
+FOLDER holds planar_graphs.npz, tree_graphs.npz and sbm_graphs.npz with their published splits (see
+docs/graphs.md).  Every table has the rows training set and perfect sampler, which is the process
+that made the set, seeded differently; and ours, where the folder of `--runs` holds a run of that
+name, which `--train` makes.  V.U.N. of block models stands in one column for each test of validity:
+graph-tool's is the published one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import wgankit
+from benchmarks.command import Missed, finish, parser, tell_header
+from wgankit import state as states
+from wgankit.recipes import schedule_named
+from wgankit_graphs import PairLatent, published
+from wgankit_graphs.metrics import STATISTICS, describe, distance, vun_of
+from wgankit_graphs.sizes import BySize
+from wgankit_graphs.surroundings import Described, SetCritic, Surroundings
+
+SETS = ("planar", "tree", "lobster", "sbm")
+
+REFERENCES = {
+    "planar": (0.0002, 0.0310, 0.0005, 0.0038),
+    "tree": (0.0001, 0.0000, 0.0000, 0.0074),
+    "sbm": (0.0008, 0.0332, 0.0255, 0.0027),
+}
+"""Published distances of training to test graphs: degree, clustering, orbit, spectrum."""
+
+TARGETS = {"sbm": 0.859, "tree": 0.97, "lobster": 0.91}
+"""V.U.N. of 1,024 graphs of ours."""
+
+GENERATORS = {
+    "sbm": {"generator": "blocks", "blocks": 5},
+    "tree": {"generator": "tree", "blocks": 6},
+    "lobster": {"generator": "tree", "blocks": 6},
+}
+"""Of the recipe `graphs`, for each set."""
+
+NUMBERS = {"sbm": "communities", "tree": "limbs", "lobster": "limbs"}
+"""What the critics see of the nodes."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    Arguments:
+        small: batches of 40 graphs.
+        large: graphs of the large sample.
+        graph_tool: how many of the large sample graph-tool judges.
+    """
+
+    small: int = 5
+    large: int = 1_024
+    graph_tool: int = 1_024
+
+
+QUICK = Size(small=1, large=128, graph_tool=40)
+
+
+# ---- training ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a generator is trained.
+
+    Arguments:
+        steps: of the generator.
+        minutes: of CPU time, at most.
+        rate: of the generator; the critic's is 1e-3.
+        n_critic: updates of the critic for each of the generator.
+        batch: graphs.
+    """
+
+    steps: int
+    minutes: float
+    rate: float = 1e-4
+    n_critic: int = 3
+    batch: int = 16
+
+
+def untrained(name: str, known: published.Splits, out: Path) -> wgankit.Recipe:
+    """Return a run of the recipe `graphs` with the generator of a set, one step old."""
+    return wgankit.recipe("graphs").fit(
+        known.train, out=out, device="cpu", progress=False, held_out=0.0, evaluate_on=8,
+        batch=8, steps=1, model={**GENERATORS[name], "generator_layers": 2},
+    )  # fmt: skip
+
+
+def trained(name: str, known: published.Splits, out: Path, by: Training) -> None:
+    """Train on the 128 graphs of a set, in the space of what nodes see, and keep the run.
+
+    Batches are of graphs of about one size, and a generated graph has the size of the real one
+    beside it.
+    """
+    recipe = untrained(name, known, out)
+    model, folder = recipe.model, recipe.folder
+    assert model is not None
+    assert folder is not None
+    describe_nodes = Surroundings(NUMBERS[name])
+    real = recipe.prepared(recipe.points())
+    with torch.no_grad():
+        data = describe_nodes.fit([real])(real)
+    generator = Described(model.generator.train(), describe_nodes)
+    critic = SetCritic(1 + describe_nodes.count)
+    # From a critic that knows nothing a generator learns to go astray.
+    assert isinstance(model.latent, PairLatent)
+    with torch.no_grad():
+        made = generator(model.latent.beside(real))
+    wgankit.fit_critic(critic, data, made, space=wgankit.Normed(p=2), steps=60, pairs=32)
+    training = wgankit.train(
+        generator,
+        critic,
+        data,
+        space=wgankit.Normed(p=2),
+        latent=model.latent,
+        steps=by.steps,
+        batch=by.batch,
+        n_critic=by.n_critic,
+        generator_rate=by.rate,
+        critic_rate=1e-3,
+        schedule=schedule_named("linear", by.steps),
+        ema=0.98,
+        device="cpu",
+        compile=False,
+    )
+    training.batches = BySize(data, by.batch)  # type: ignore[assignment]
+    begun = time.process_time()
+    for step in training:
+        spent = (time.process_time() - begun) / 60
+        if step.index % 100 == 0:
+            print(f"{name}: step {step.index:,}, {spent:.1f} min, W1 {step.w1:.2f}", flush=True)
+        if spent > by.minutes:
+            break
+    assert isinstance(training.average, Described)
+    states.save({"average": training.average.generator.state_dict()}, folder.best)
+
+
+# ---- measuring ---------------------------------------------------------------------------------
+
+
+def small(
+    graphs: Sequence[Any], known: published.Splits, tests: Mapping[str, published.Verdict]
+) -> dict[str, list[float]]:
+    """Return V.U.N. of each batch of 40 graphs, as published, for each test."""
+    return {
+        suffix: [vun_of(batch, known.train, test(batch))["vun"] for batch in batches(graphs)]
+        for suffix, test in tests.items()
+    }
+
+
+def batches(graphs: Sequence[Any]) -> list[Sequence[Any]]:
+    """Return the graphs forty at a time."""
+    return [graphs[i : i + published.BATCH] for i in range(0, len(graphs), published.BATCH)]
+
+
+def row(
+    name: str, draw: Callable[[int, int], list[Any]], known: published.Splits, size: Size
+) -> dict[str, Any]:
+    """Return the figures of one sampler; `draw` takes how many graphs and a seed."""
+    few = draw(published.BATCH * size.small, 1)
+    many = draw(size.large, 2)
+    tests = published.verdicts(name)
+    figures: dict[str, Any] = {"small": small(few, known, tests)}
+    figures["large"] = {}
+    for suffix, test in tests.items():
+        judged = many[: size.graph_tool] if suffix == "_graph_tool" else many
+        seen = published.shares(judged, known.train, {suffix: test})
+        figures["large"] |= {**seen, f"graphs{suffix}": len(judged)}
+    return {**figures, "distances": published.distances(few, known)}
+
+
+def training_row(name: str, known: published.Splits, size: Size) -> dict[str, Any]:
+    """Return what the training graphs score, which are valid and never novel."""
+    train, test = describe(known.train), describe(known.test)
+    shares: dict[str, float] = {}
+    for suffix, valid in published.verdicts(name).items():
+        judged = known.train[: size.graph_tool] if suffix == "_graph_tool" else known.train
+        shares |= {**published.shares(judged, [], {suffix: valid}), f"graphs{suffix}": len(judged)}
+    reference = {f"{one}_mmd": distance(one, train, test) for one in STATISTICS}
+    return {"large": shares, "distances": reference}
+
+
+def rate(recipe: wgankit.Recipe, count: int) -> dict[str, float]:
+    """Return graphs a second of one thread's CPU time, of the network alone and with decoding."""
+    recipe.sample_points(16, seed=0, device="cpu")
+    begun = time.process_time()
+    points = recipe.sample_points(count, seed=0, device="cpu")
+    network = time.process_time() - begun
+    recipe.domain.decode(points, recipe.config["vocabulary"])
+    both = time.process_time() - begun
+    return {"network": count / network, "decoded": count / both}
+
+
+def measured(
+    name: str, data: Path | None, runs: Path, size: Size, pictures: Path | None
+) -> dict[str, Any]:
+    """Return all rows of a set, and write its picture where a folder is named."""
+    known = published.splits(name, data)
+    # Seeds that no split was made with, as far as it was made here.
+    perfect = published.PROCESSES[name]
+    rows = {
+        "training set": training_row(name, known, size),
+        "perfect sampler": row(name, lambda count, seed: perfect(count, 1_000 + seed), known, size),
+    }
+    figures: dict[str, Any] = {"rows": rows}
+    if (runs / name).is_dir():
+        recipe = wgankit.load(runs / name)
+
+        def ours(count: int, seed: int) -> list[Any]:
+            return recipe.sample(count, seed=seed, device="cpu", workers=0)
+
+        rows["ours"] = row(name, ours, known, size)
+        if pictures is not None:
+            draw_both(name, known.train, ours(4, 3), pictures)
+        figures["rate"] = rate(recipe, min(size.large, 256))
+    return figures
+
+
+# ---- tables ------------------------------------------------------------------------------------
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def cells(one: Mapping[str, Any], suffix: str) -> Iterator[str]:
+    """Yield what a row says of one test: valid, V.U.N. of batches, of the large sample."""
+    large = one["large"]
+    yield percent(large[f"valid{suffix}"])
+    if "small" not in one:
+        yield from ("-", "-")
+        return
+    seen = one["small"][suffix]
+    yield f"{percent(float(np.mean(seen)))} ± {percent(float(np.std(seen)))}"
+    low, high = large[f"vun{suffix}_low"], large[f"vun{suffix}_high"]
+    yield f"{percent(large[f'vun{suffix}'])} ({percent(low)}-{percent(high)})"
+
+
+def show(name: str, figures: Mapping[str, Any]) -> None:
+    """Print one set's tables: one of shares for each test, and one of distances."""
+    rows = figures["rows"]
+    for suffix in published.verdicts(name):
+        title = f"{name}{suffix.replace('_', ' ')}: percent"
+        table = Table(title=title, title_justify="left")
+        for column in ("graphs", "valid", "V.U.N., 40 each", "V.U.N., large sample"):
+            table.add_column(column, justify="left" if column == "graphs" else "right")
+        for row_name, one in rows.items():
+            table.add_row(row_name, *cells(one, suffix))
+        Console(width=100).print(table)
+    table = Table(title=f"{name}: MMD to the test graphs, 40 graphs each", title_justify="left")
+    for column in ("graphs", *STATISTICS, "ratio"):
+        table.add_column(column, justify="left" if column == "graphs" else "right")
+    for row_name, one in rows.items():
+        seen = one["distances"]
+        told = [f"{seen[f'{each}_mmd']:.4f}" for each in STATISTICS]
+        table.add_row(row_name, *told, f"{seen['ratio']:.1f}" if "ratio" in seen else "1.0")
+    Console(width=100).print(table)
+    if "rate" in figures:
+        print(
+            f"{name}: {figures['rate']['network']:,.0f} graphs a second of CPU, "
+            f"{figures['rate']['decoded']:,.0f} with decoding, one thread"
+        )
+
+
+def draw_both(name: str, real: Sequence[Any], ours: Sequence[Any], path: Path) -> None:
+    """Write a picture of four training graphs above four of ours."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import networkx
+    from matplotlib import pyplot
+
+    figure, rows = pyplot.subplots(2, 4, figsize=(8, 4.2))
+    for axes, graphs, title in zip(rows, (real, ours), ("training set", "ours"), strict=True):
+        for place, graph in zip(axes, graphs, strict=False):
+            at = networkx.spring_layout(graph, seed=0, iterations=80)
+            networkx.draw(graph, at, ax=place, node_size=6, width=0.4, edge_color="0.6")
+        axes[0].set_title(f"{name}: {title}", loc="left", fontsize=9)
+    figure.tight_layout()
+    path.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path / f"graphs-{name}.png", dpi=80)
+    pyplot.close(figure)
+
+
+def judge(sets: Mapping[str, Any], quick: bool) -> Iterator[Missed]:
+    """Yield the targets that were missed."""
+    for name, figures in sets.items():
+        rows = figures["rows"]
+        seen = rows["training set"]["distances"]
+        for statistic, wanted in zip(STATISTICS, REFERENCES.get(name, ()), strict=False):
+            reached = seen[f"{statistic}_mmd"]
+            if not abs(reached - wanted) < 1e-4:
+                yield Missed(f"{name}: published {statistic}", f"{reached:.5f}", f"{wanted}")
+        if name != "sbm" and rows["perfect sampler"]["large"]["valid"] < 1:
+            reached = percent(rows["perfect sampler"]["large"]["valid"])
+            yield Missed(f"{name}: perfect sampler, valid", reached, "100.0")
+        if quick or "ours" not in rows or name not in TARGETS:
+            continue
+        large = rows["ours"]["large"]
+        vun = large.get("vun", large.get("vun_graph_tool"))
+        if vun is not None and vun < TARGETS[name]:
+            yield Missed(f"{name}: V.U.N.", percent(vun), f">= {percent(TARGETS[name])}")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return its exit code."""
+    arguments = parser("graphs", "Graphs generated in one pass, by published protocols.")
+    arguments.add_argument("--data", type=Path, help="folder of the published splits")
+    arguments.add_argument("--runs", type=Path, default=Path("runs/graphs"), help="trained runs")
+    arguments.add_argument("--sets", nargs="+", choices=SETS, default=SETS, metavar="NAME")
+    arguments.add_argument("--train", nargs="+", choices=GENERATORS, default=(), metavar="NAME")
+    arguments.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw graphs there")
+    arguments.add_argument("--steps", type=int, default=2_500, help="of training")
+    arguments.add_argument(
+        "--graph-tool", type=int, metavar="N", help="graphs of the large sample that it judges"
+    )
+    arguments.add_argument("--minutes", type=float, default=45.0, help="of training, CPU time")
+    options = arguments.parse_args(given)
+    torch.set_num_threads(1)
+    tell_header()
+    size = QUICK if options.quick else Size()
+    size = replace(size, graph_tool=options.graph_tool or size.graph_tool)
+    for name in options.train:
+        known = published.splits(name, options.data)
+        by = Training(options.steps, options.minutes)
+        trained(name, known, options.runs / name, by)
+    sets = {}
+    for name in options.sets:
+        if name != "lobster" and options.data is None and not os.environ.get(published.FOLDER):
+            print(f"{name} is left out: no folder of the published splits; say --data FOLDER")
+            continue
+        sets[name] = measured(name, options.data, options.runs, size, options.pictures)
+        show(name, sets[name])
+        if "ours" not in sets[name]["rows"]:
+            print(f"{name}: no run in {options.runs / name}; --train makes those of "
+                  f"{', '.join(GENERATORS)}")  # fmt: skip
+    return finish(options, {"sets": sets}, list(judge(sets, options.quick)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""Generators that draw edges: laws they contain, gradients of draws, equivariance; walks."""
+
+import itertools
+import math
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+
+from wgankit.errors import DataError, SettingError
+from wgankit.testing import check_critic, check_generator
+from wgankit_graphs import LabelledGraphs, decode_graphs, encode_graphs, one_hot
+from wgankit_graphs.blocks import (
+    BlockGenerator,
+    Intervals,
+    PairLatent,
+    WalkCritic,
+    closures,
+    lazy_powers,
+    returns,
+    toss,
+)
+from wgankit_graphs.labelled import renumber
+from wgankit_graphs.metrics import is_sbm
+from wgankit_graphs.sizes import BySize
+from wgankit_graphs.trees import TreeGenerator, point
+
+PLAIN = {"nodes": [None], "edges": [None], "node_attribute": None, "edge_attribute": None}
+
+
+def small(kind):
+    torch.manual_seed(0)
+    sizes = [0, 0, 1, 2, 3, 4]
+    labels = (4, 3) if kind is BlockGenerator else (4, 2)
+    generator = kind(*labels, 5, blocks=2, per_node=4, per_graph=6, width=16, layers=1, heads=2)
+    return PairLatent(sizes, 5, per_node=4, per_graph=6), generator, labels
+
+
+@pytest.mark.parametrize("kind", [BlockGenerator, TreeGenerator])
+def test_laws_of_the_networks(kind):
+    latent, generator, labels = small(kind)
+    check_generator(generator, latent, LabelledGraphs())
+    with torch.no_grad():
+        points = generator(latent.sample(12, "cpu"))
+    check_critic(WalkCritic(*labels, width=16, layers=1), points)
+
+
+@pytest.mark.parametrize("kind", [BlockGenerator, TreeGenerator])
+def test_generated_graphs_are_graphs_and_renumbering_latents_renumbers_them(kind):
+    latent, generator, _ = small(kind)
+    generator.eval()
+    z, shared, there, slots, coins = latent.sample(50, "cpu")
+    nodes, edges = generator((z, shared, there, slots, coins))
+    assert set(edges.unique().tolist()) <= {0.0, 1.0}
+    assert torch.equal(edges, edges.transpose(1, 2))
+    assert torch.equal(edges.detach().sum(-1), torch.ones(50, 5, 5))
+    assert torch.equal(edges.diagonal(dim1=1, dim2=2)[:, 0].detach(), torch.ones(50, 5))
+    assert torch.equal((nodes.argmax(-1) > 0).float(), there)
+    assert (edges.detach()[..., 1:].sum(-1) * (1 - there)[:, :, None]).max() == 0
+    order = torch.randperm(5)
+    moved = generator(
+        (z[:, order], shared, there[:, order], slots[:, order], coins[:, order][:, :, order])
+    )
+    wanted = renumber((nodes, edges), order.expand(50, -1))
+    assert torch.equal(moved.nodes, wanted.nodes)
+    assert torch.equal(moved.edges, wanted.edges)
+
+
+def test_latents_beside_real_graphs_have_their_sizes():
+    graphs = [nx.path_graph(k) for k in (2, 5, 3, 4)]
+    points = one_hot(encode_graphs(graphs).points, 2, 2)
+    latent = PairLatent([0, 0, 1, 1, 1, 1], 5)
+    there = latent.beside(points)[2]
+    assert there.sum(1).tolist() == [2, 5, 3, 4]
+    assert torch.equal(there, there.sort(1, descending=True).values)
+
+
+def test_toss_draws_by_the_probabilities_and_has_their_gradient():
+    torch.manual_seed(0)
+    logits = torch.tensor([0.3, -1.0, 0.8], requires_grad=True)
+    drawn = toss(logits.expand(200_000, 3), torch.rand(200_000))
+    law = logits.detach().softmax(-1)
+    spread = (law * (1 - law) / 200_000).sqrt()
+    assert ((drawn.detach().mean(0) - law).abs() < 4 * spread).all()
+    # Of a linear critic the gradient is exact, whatever was drawn.
+    value = torch.tensor([2.0, -1.0, 5.0])
+    got = torch.autograd.grad((toss(logits, torch.rand(())) * value).sum(), logits)[0]
+    wanted = torch.autograd.grad((logits.softmax(-1) * value).sum(), logits)[0]
+    assert torch.allclose(got, wanted)
+
+
+def test_pointing_draws_by_the_probabilities():
+    torch.manual_seed(1)
+    logits = torch.tensor([0.3, -1.0, 0.8, -math.inf])
+    drawn = point(logits.expand(200_000, 4), torch.rand(200_000, 4)).mean(0)
+    law = logits.softmax(-1)
+    assert ((drawn - law).abs() <= 4 * (law * (1 - law) / 200_000).sqrt()).all()
+
+
+def test_intervals_take_the_nodes_that_their_parts_say():
+    torch.manual_seed(0)
+    blocks = Intervals(3, 4, 16, layers=1, heads=2, softness=1.0)
+    parts = torch.tensor([[0.5, 0.2, 0.3], [0.0, 1.0, 0.0]])
+    member = blocks.members(parts, torch.arange(10).expand(2, -1), torch.tensor([[10.0], [10.0]]))
+    assert member.sum(1).tolist() == [[5, 2, 3], [0, 10, 0]]
+    # Gradients move the border: more nodes beyond it, fewer before.
+    parts = torch.tensor([[0.5, 0.5]], requires_grad=True)
+    member = blocks.members(parts, torch.arange(10).expand(1, -1), torch.tensor([[10.0]]))
+    (slope,) = torch.autograd.grad(member[0, :, 0].sum(), parts)
+    assert slope[0, 0] == pytest.approx(10, rel=0.1)
+
+
+def test_block_models_are_in_the_family():
+    """Two tokens with the probabilities of the data draw the block model of the data."""
+    torch.manual_seed(0)
+    generator = BlockGenerator(2, 2, 55, blocks=2, width=16, layers=0).eval()
+    latent = PairLatent([0] * 55 + [1], 55)
+    with torch.no_grad():
+        # What comes out of the squashing shall be the logits of the data's probabilities.
+        between, within = (6 * torch.atanh(torch.logit(torch.tensor(p)) / 6) for p in (0.005, 0.3))
+        generator.pair_head[2].weight.zero_()
+        generator.pair_head[2].bias.copy_(torch.tensor([0.0, between]))
+        generator.inside.copy_(torch.tensor([0.0, within - between]))
+        last = generator.blocks.length[2]
+        last.weight.zero_()
+        graphs = decode_graphs(generator(latent.sample(40, "cpu")), PLAIN)
+    halves = [range(28), range(28, 55)]
+    sizes = {len(graph) for graph in graphs}
+    assert sizes == {55}
+    inside = np.mean([nx.density(graph.subgraph(half)) for graph in graphs for half in halves])
+    across = np.mean([nx.cut_size(graph, halves[0]) / (28 * 27) for graph in graphs])
+    assert inside == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / (40 * 729)))
+    assert across == pytest.approx(0.005, abs=4 * math.sqrt(0.005 / (40 * 756)))
+    assert sum(map(is_sbm, graphs)) >= 38
+
+
+def test_uniform_trees_are_in_the_family():
+    """Pointing at min(u, i - 1) and forgetting the numbers makes all trees equally likely."""
+    size, counts = 5, {}
+    for picks in itertools.product(*[range(size) for _ in range(1, size)]):
+        graph = nx.Graph([(i, min(u, i - 1)) for i, u in zip(range(1, size), picks)])
+        key = tuple(sorted(degree for _, degree in graph.degree()))
+        counts[key] = counts.get(key, 0) + 1
+    # Trees on 5 labelled nodes: 60 paths, 60 forks, 5 stars (Cayley).
+    total = sum(counts.values())
+    shares = {key: count / total for key, count in counts.items()}
+    assert shares == pytest.approx(
+        {(1, 1, 2, 2, 2): 60 / 125, (1, 1, 1, 2, 3): 60 / 125, (1, 1, 1, 1, 4): 5 / 125}
+    )
+
+
+def test_whatever_the_weights_trees_come_out():
+    for seed in range(5):
+        torch.manual_seed(seed)
+        latent = PairLatent([0, 1, 1, 1] + [1] * 17, 20)
+        graphs = decode_graphs(TreeGenerator(2, 2, 20, width=16)(latent.sample(30, "cpu")), PLAIN)
+        assert all(nx.is_tree(graph) for graph in graphs)
+    with pytest.raises(SettingError, match="one kind of edges"):
+        TreeGenerator(2, 3, 20)
+
+
+def test_walks_and_triangles_agree_with_networkx():
+    graph = nx.erdos_renyi_graph(12, 0.4, seed=3)
+    adjacency = torch.tensor(nx.to_numpy_array(graph), dtype=torch.float64)[None]
+    loops = nx.to_numpy_array(graph) + np.eye(12)
+    step = loops / loops.sum(1, keepdims=True)
+    lengths = (2, 3, 4, 6, 8, 12, 16)
+    for back, length in zip(returns(lazy_powers(adjacency, 3)), lengths, strict=True):
+        wanted = np.log(np.diag(np.linalg.matrix_power(step, length)))
+        assert np.allclose(back[0, :, 0].numpy(), wanted)
+    shared = adjacency * (adjacency @ adjacency)
+    degrees, _, triangles, _, _ = closures(adjacency.unsqueeze(-1), shared)
+    assert (degrees[0, :, 0] * 8).tolist() == [degree for _, degree in graph.degree()]
+    assert (triangles[0, :, 0] * 4).tolist() == list(nx.triangles(graph).values())
+
+
+def test_walk_critic_tells_apart_what_colour_refinement_cannot():
+    torch.manual_seed(0)
+    pair = [nx.cycle_graph(6), nx.disjoint_union(nx.cycle_graph(3), nx.cycle_graph(3))]
+    scores = WalkCritic(2, 2, width=16)(one_hot(encode_graphs(pair).points, 2, 2))
+    assert (scores[0] - scores[1]).abs() > 1e-4
+
+
+def test_batches_by_size_draw_every_graph_once_an_epoch_cut_to_the_largest():
+    graphs = [nx.path_graph(k) for k in range(2, 26)]
+    points = encode_graphs(graphs).points
+    batches = BySize(points, 4, blur=3.0)
+    seen = []
+    for _ in range(6):
+        nodes, edges = batches.draw()
+        sizes = (nodes > 0).sum(1)
+        assert nodes.shape[1] == edges.shape[1] == edges.shape[2] == int(sizes.max())
+        assert int(sizes.max() - sizes.min()) <= 3 + 3 + 3
+        assert (edges > 0).sum((1, 2)).tolist() == [2 * (k - 1) for k in sizes.tolist()]
+        seen += sizes.tolist()
+    assert sorted(seen) == list(range(2, 26))
+    again = BySize(points, 4, blur=3.0)
+    again.load_state_dict(batches.state_dict())
+    assert torch.equal(again.draw(2).nodes, batches.draw(2).nodes)
+    with pytest.raises(DataError, match="smaller batch"):
+        batches.draw(7)
+
+
+def test_untrained_block_generators_have_the_density_of_the_data():
+    torch.manual_seed(0)
+    generator = BlockGenerator(2, 2, 60, edge_law=[0.9, 0.1]).eval()
+    latent = PairLatent([0] * 60 + [1], 60)
+    with torch.no_grad():
+        generator.pair_head[2].weight.zero_()
+        graphs = decode_graphs(generator(latent.sample(100, "cpu")), PLAIN)
+    assert np.mean([nx.density(graph) for graph in graphs]) == pytest.approx(0.1, abs=0.02)

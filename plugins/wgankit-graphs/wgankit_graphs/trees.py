@@ -1,0 +1,125 @@
+"""A generator of trees: every node but the first points at its parent, all at once.
+
+What comes out is connected without cycles whatever the weights are, so that validity as a tree is
+no achievement of training; which tree comes out is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wgankit.errors import SettingError
+from wgankit.space import Points, leaves
+from wgankit_graphs.blocks import Intervals
+from wgankit_graphs.labelled import Graphs
+from wgankit_graphs.networks import multilayer, start_at
+
+STEEPEST_LOGIT = 12.0
+"""A choice among a hundred parents that shall never fail needs logits further apart than edges."""
+
+
+def point(logits: Tensor, coins: Tensor) -> Tensor:
+    """Return one-hot choices drawn by softmax probabilities, with the gradient of these.
+
+    Arguments:
+        logits: `(..., N)`.
+        coins: uniform numbers of the same shape; the choice is the largest logit with Gumbel noise
+            made of them (Gumbel, 1954).
+    """
+    chances = logits.softmax(-1)
+    noise = -coins.clamp(1e-20, 1 - 1e-7).log()
+    drawn = (logits.detach() - noise.clamp_min(1e-7).log()).argmax(-1)
+    hard = functional.one_hot(drawn, logits.shape[-1]).to(chances.dtype)
+    return hard + (chances - chances.detach())
+
+
+@final
+class TreeGenerator(nn.Module):
+    """Latents -> trees: node i points at one of the nodes before it.
+
+    Nodes are spread over intervals, one for each role, as over the blocks of `BlockGenerator`.
+    How likely a parent is depends on both roles, on whether it is the node just before, and on what
+    both nodes make of their own latents.  Given the latents all nodes choose independently.  The
+    family contains the uniform law on labelled trees: node i points at node min(u, i - 1) with u
+    uniform on 1, ..., n (Aldous, 1990), and only the node just before is special.
+
+    Arguments:
+        node_labels: K, "nothing" included.
+        edge_labels: 2; trees with several kinds of edges are not made.
+        size: N, nodes of a padded graph.
+        blocks: how many roles.
+        node_law: shares of the K - 1 node labels in the data; where the untrained generator starts.
+        per_node: latent numbers of a node.
+        per_graph: latent numbers of the graph.
+        width: channels.
+        layers: rounds of attention among roles.
+        heads: of the attention.
+        softness: nodes on both sides of a border between roles whose edges tell it to move.
+    """
+
+    def __init__(
+        self,
+        node_labels: int,
+        edge_labels: int,
+        size: int,
+        *,
+        blocks: int = 6,
+        node_law: Sequence[float] | None = None,
+        per_node: int = 16,
+        per_graph: int = 32,
+        width: int = 64,
+        layers: int = 2,
+        heads: int = 4,
+        softness: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if edge_labels != 2:
+            raise SettingError(f"trees have one kind of edges; the data has {edge_labels - 1}")
+        self.size = size
+        self.roles = Intervals(
+            blocks, per_graph + 1, width, layers=layers, heads=heads, softness=softness
+        )
+        self.pair_head = multilayer(2 * width, width, 2)
+        self.nodes = multilayer(per_node + width + 1, width, width)
+        self.node_head = nn.Sequential(nn.SiLU(), nn.Linear(width, node_labels - 1))
+        self.ends = nn.Linear(width, 18)
+        start_at(self.node_head, node_law)
+
+    def forward(self, latent: Points) -> Graphs:
+        """Return trees with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, 2)`."""
+        z, shared, there, slots, coins = leaves(latent)
+        number = there.sum(1, keepdim=True)
+        tokens, lengths = self.roles(torch.cat([shared, number / self.size], 1))
+        member = self.roles.members(lengths, slots, number)
+        place = (slots / number.clamp_min(1)).unsqueeze(-1)
+        h = self.nodes(torch.cat([z, member @ tokens, place], -1))
+        parents = point(self._logits(tokens, member, h, there, slots), coins)
+        # The first node has nobody to point at, and padding does not point.
+        points = there * (slots > 0)
+        half = parents * points.unsqueeze(-1)
+        bonds = (half + half.transpose(1, 2)).unsqueeze(-1)
+        kinds = self.node_head(h).softmax(-1)
+        if not self.training:
+            kinds = functional.one_hot(kinds.argmax(-1), kinds.shape[-1]).to(kinds.dtype)
+        nodes = torch.cat([1 - there.unsqueeze(-1), kinds * there.unsqueeze(-1)], -1)
+        return Graphs(nodes, torch.cat([1 - bonds, bonds], -1))
+
+    def _logits(
+        self, tokens: Tensor, member: Tensor, h: Tensor, there: Tensor, slots: Tensor
+    ) -> Tensor:
+        pairs = (-1, tokens.shape[1], tokens.shape[1], -1)
+        child, parent = tokens.unsqueeze(2).expand(pairs), tokens.unsqueeze(1).expand(pairs)
+        roles = self.pair_head(torch.cat([child, parent], -1))
+        any_, last = torch.einsum("bik,bklc,bjl->cbij", member, roles, member)
+        ask, answer, follow, weight = self.ends(h).split([8, 8, 1, 1], -1)
+        just_before = (slots.unsqueeze(2) - slots.unsqueeze(1) == 1).to(any_.dtype)
+        logits = any_ + weight.transpose(1, 2) + ask @ answer.transpose(1, 2) / 8
+        logits = logits + just_before * (last + follow)
+        logits = STEEPEST_LOGIT * torch.tanh(logits / STEEPEST_LOGIT)
+        before = (slots.unsqueeze(2) > slots.unsqueeze(1)) & (there.unsqueeze(1) > 0)
+        return logits.masked_fill(~before, -1e9)

@@ -411,6 +411,8 @@ def test_no_worker_outlives_its_caller(odd, number):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Shells let what runs in their background ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     worker = int(process.stdout.readline())
     assert alive(worker)

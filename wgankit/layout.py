@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
-def let_channels_lie_last(networks: list[nn.Module], trial: Callable[[], object]) -> bool:
+def let_channels_lie_last(networks: list[nn.Module], trial: Callable[[], object]) -> None:
     """Lay out the weights of networks' convolutions so that what they return has channels last.
 
     Shapes and numbers stay as they are, and only strides change.  Networks that depend on strides,
@@ -20,20 +20,15 @@ def let_channels_lie_last(networks: list[nn.Module], trial: Callable[[], object]
     Arguments:
         networks: on a CPU; others are left alone.
         trial: runs all that training will run.
-
-    Returns:
-        Whether they lie so now.
     """
     weights = [weight for network in networks for weight in convolution_weights(network)]
     if not weights or any(weight.device.type != "cpu" for weight in weights):
-        return False
+        return
     lay_out(weights, torch.channels_last)
     try:
         trial()
     except RuntimeError:
         lay_out(weights, torch.contiguous_format)
-        return False
-    return True
 
 
 def convolution_weights(network: nn.Module) -> list[nn.Parameter]:

@@ -158,32 +158,33 @@ def convolved(
     """Return a convolution by another way, or None where there is no quicker one."""
     if x.dim() != 4 or groups != 1 or any(more):
         return None
-    if transposed:
-        if not folds(weight, stride, dilation):
-            return None
-        size = [
-            (side - 1) * s - 2 * p + k
-            for side, s, p, k in zip(x.shape[2:], stride, padding, weight.shape[2:], strict=True)
-        ]
-        found = folded(x, weight, stride, padding, size)
-        return found if bias is None else found + bias.view(1, -1, 1, 1)
-    side = [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, p, d, k, s in zip(
-            x.shape[2:], padding, dilation, weight.shape[2:], stride, strict=True
-        )
-    ]
-    # What convolutions of pictures never are: the kernel is the picture, and the result a kernel.
-    turned_round = max(stride) == 1 and side[0] * side[1] < weight.shape[2] * weight.shape[3] + (
-        max(dilation) > 1
-    )
-    if bias is not None or not turned_round:
+    if not transposed:
+        return None if bias is not None else weighed(x, weight, stride, padding, dilation)
+    if not folds(weight, stride, dilation):
         return None
-    like = x.new_empty(weight.shape[0], x.shape[0], *side).transpose(0, 1)
-    turned = weight.transpose(0, 1), x.transpose(0, 1)
+    sizes = zip(x.shape[2:], stride, padding, weight.shape[2:], strict=True)
+    size = [(side - 1) * s - 2 * p + k for side, s, p, k in sizes]
+    found = folded(x, weight, stride, padding, size)
+    return found if bias is None else found + bias.view(1, -1, 1, 1)
+
+
+def weighed(
+    x: Tensor, kernel: Tensor, stride: list[int], padding: list[int], dilation: list[int]
+) -> Tensor | None:
+    """Return a convolution by a picture as the gradient of a kernel's weights, which it then is.
+
+    Second derivatives ask for such with channels in the place of the batch, in both factors; what
+    they call dilation was the stride.  A layer's own weights never lie so, however large.
+    """
+    sizes = zip(x.shape[2:], padding, dilation, kernel.shape[2:], strict=True)
+    side = [n + 2 * p - d * (k - 1) for n, p, d, k in sizes]
+    larger = kernel.shape[2] * kernel.shape[3] - side[0] * side[1]
+    if max(stride) > 1 or larger < 0 or any(one.stride(0) > one.stride(1) for one in (x, kernel)):
+        return None
+    like = x.new_empty(x.shape[0], kernel.shape[0], *side).transpose(0, 1)
     gradient: Tensor = aten.convolution_backward(
-        *turned, like.transpose(0, 1), None, dilation, padding, stride, False, [0, 0], 1,
-        [False, True, False],
+        kernel.transpose(0, 1), x.transpose(0, 1), like, None, dilation, padding, stride, False,
+        [0, 0], 1, [False, True, False],
     )[1]  # fmt: skip
     return gradient.transpose(0, 1)
 
@@ -242,15 +243,15 @@ def folded(
     table = rows @ columns if found is None else found
     # Pixel (i, j) of x reaches blocks (i + a, j + b), each of stride pixels.
     blocks = table.view(count, *sides, times[0], stride[0], times[1], stride[1], channels)
-    total: Tensor | None = None
+    moved = []
     for a in range(times[0]):
         for b in range(times[1]):
             part = blocks[:, :, :, a, :, b].transpose(2, 3)
             part = part.reshape(count, sides[0] * stride[0], sides[1] * stride[1], channels)
             after = (times[1] - 1 - b) * stride[1], (times[0] - 1 - a) * stride[0]
-            moved = functional.pad(part, (0, 0, b * stride[1], after[0], a * stride[0], after[1]))
-            total = moved if total is None else total + moved
-    whole = torch.as_tensor(total)
+            border = (0, 0, b * stride[1], after[0], a * stride[0], after[1])
+            moved.append(functional.pad(part, border))
+    whole = functools.reduce(torch.add, moved)
     inside = whole[:, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
     missing = [n - m for n, m in zip(size, inside.shape[1:3], strict=True)]
     if any(missing):  # pixels that the stride never came to

@@ -23,29 +23,40 @@ from wgankit import (
     SettingError,
     Unconstrained,
     Wasserstein,
-    compiled,
+    execution,
     train,
 )
-from wgankit.compiled import WORTHWHILE, relative_error, worth_compiling
+from wgankit.compiled import (
+    COMPILED,
+    TRACED,
+    WORTH_TRACING,
+    WORTHWHILE,
+    Way,
+    relative_error,
+    worth_compiling,
+)
 from wgankit.errors import CompileWarning
-from wgankit.execution import AsWritten, Compiled, Inside, Outside
+from wgankit.execution import AsWritten, Inside, Outside
 from wgankit.penalty import at_both, at_real, two_sided, zero_centred
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def traced(monkeypatch):
-    """Trace as ever, and run the graph operation by operation: no C++ compiler is needed."""
+def use(monkeypatch, compiler):
+    """Let another compiler make code of graphs."""
+    monkeypatch.setattr(execution, "COMPILED", Way("compiled", compiler, inside=True))
 
-    def as_it_is(graph, inputs, draws):
-        def run(*tensors):
-            with torch.no_grad():
-                return graph(*tensors)
 
-        return run
+def as_it_is(graph, inputs):
+    """Run a graph as it was traced: no C++ compiler is needed."""
+    return graph
 
-    monkeypatch.setattr(compiled, "compiled", as_it_is)
+
+@pytest.fixture(params=[True, "trace"], ids=["compiled", "trace"])
+def traced(monkeypatch, request):
+    """A value of `compile`; for True, graphs run as they were traced."""
+    use(monkeypatch, as_it_is)
+    return request.param
 
 
 def critic_of(width=16, dtype=torch.float32, **settings):
@@ -157,7 +168,7 @@ def test_traced_step_is_the_step_as_written(name, traced):
     """
     settings = {"latent": _Wide(), "dtype": torch.float64, **CASES[name]}
     critic = settings.pop("critic", lambda: None)
-    one = make(critic(), compile=True, **settings)
+    one = make(critic(), compile=traced, **settings)
     other = make(critic(), compile=False, **settings)
     for _ in range(4):
         found, wanted = next(one), next(other)
@@ -173,8 +184,9 @@ def test_traced_step_is_the_step_as_written(name, traced):
         assert all(torch.allclose(p, q, rtol=1e-9, atol=1e-12) for p, q in pairs), kind
 
 
-def test_adam_compiled_with_the_gradient_is_the_optimisers_own(traced):
+def test_adam_compiled_with_the_gradient_is_the_optimisers_own(monkeypatch):
     """On the optimiser's own state, with a schedule: as fused Adam does it, to rounding."""
+    use(monkeypatch, as_it_is)
     settings = {
         "dtype": torch.float64,
         "latent": _Wide(),
@@ -221,7 +233,7 @@ def test_other_optimisers_run_behind_compiled_gradients(optimizer, traced):
         return training
 
     torch.manual_seed(3)
-    one = run(True)
+    one = run(traced)
     torch.manual_seed(3)
     other = run(False)
     assert isinstance(one.execution.critic, Outside)
@@ -270,7 +282,7 @@ def test_points_of_several_parts_and_conditions_are_traced(traced):
             compile=compile,
         )
 
-    one, other = run(True), run(False)
+    one, other = run(traced), run(False)
     for _ in range(3):
         found, wanted = next(one), next(other)
         assert float(found.generator_loss) == pytest.approx(float(wanted.generator_loss), rel=1e-3)
@@ -279,18 +291,18 @@ def test_points_of_several_parts_and_conditions_are_traced(traced):
 
 
 def test_compiled_training_resumes_bit_for_bit(tmp_path, traced):
-    whole = rows(make(compile=True), 9)
-    first = make(compile=True)
+    whole = rows(make(compile=traced), 9)
+    first = make(compile=traced)
     begun = rows(first, 4)
     first.save(tmp_path / "state.pt")
-    again = make(compile=True, resume=tmp_path / "state.pt")
+    again = make(compile=traced, resume=tmp_path / "state.pt")
     assert begun + rows(again, 5) == whole
     assert set(parts(again).values()) == {""}
 
 
 def test_a_state_loaded_under_way_is_the_one_that_is_updated(tmp_path, traced):
     """Loading gives Adam new tensors, and compiled code has to follow."""
-    first = make(compile=True)
+    first = make(compile=traced)
     rows(first, 3)
     first.save(tmp_path / "state.pt")
     wanted = rows(first, 3)
@@ -299,10 +311,10 @@ def test_a_state_loaded_under_way_is_the_one_that_is_updated(tmp_path, traced):
 
 
 def test_what_a_state_holds_is_the_same_compiled_or_not(tmp_path, traced):
-    first = make(compile=True)
+    first = make(compile=traced)
     rows(first, 4)
     first.save(tmp_path / "state.pt")
-    one = make(compile=True, resume=tmp_path / "state.pt")
+    one = make(compile=traced, resume=tmp_path / "state.pt")
     other = make(compile=False, resume=tmp_path / "state.pt")
     for row, same in zip(rows(one), rows(other)):
         assert row == pytest.approx(same, rel=1e-3, abs=1e-6)
@@ -324,7 +336,7 @@ class _Listening(nn.Module):
 
 def test_attention_without_dropout_is_not_random(traced):
     torch.manual_seed(0)
-    one = make(generator=_Listening(), compile=True)
+    one = make(generator=_Listening(), compile=traced)
     next(one)
     assert set(parts(one).values()) == {""}
 
@@ -378,7 +390,7 @@ def test_what_cannot_be_compiled_runs_as_written_with_a_warning(critic, words, t
 def test_wrong_code_is_caught_and_not_run(size, monkeypatch):
     """A compiler that gets one gradient a little wrong."""
 
-    def wrong(graph, inputs, draws):
+    def wrong(graph, inputs):
         def run(*tensors):
             with torch.no_grad():
                 first, *others = graph(*tensors)
@@ -386,7 +398,7 @@ def test_wrong_code_is_caught_and_not_run(size, monkeypatch):
 
         return run
 
-    monkeypatch.setattr(compiled, "compiled", wrong)
+    use(monkeypatch, wrong)
     with pytest.warns(CompileWarning, match="differs from the one as written"):
         found = rows(make(compile=True))
     assert found == rows(make(compile=False))
@@ -398,7 +410,7 @@ class _Code:
     def __init__(self, *errors):
         self.errors, self.calls = errors, 0
 
-    def __call__(self, graph, inputs, draws):
+    def __call__(self, graph, inputs):
         def run(*tensors):
             error = self.errors[min(self.calls, len(self.errors) - 1)]
             self.calls += 1
@@ -423,9 +435,9 @@ def test_rounding_that_a_rectifier_jumps_at_is_told_from_wrong_code(
     critic, errors, believed, monkeypatch
 ):
     """A gradient jumps where an activation changes sign, and among many of them some always do."""
+    use(monkeypatch, _Code(*errors))
     training = make(critic(), compile=True)
     real, fake = torch.randn(16, 2), torch.randn(16, 2)
-    monkeypatch.setattr(compiled, "compiled", _Code(*errors))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CompileWarning)
         training.execution.criticise(real, fake, torch.tensor(1.0))
@@ -436,37 +448,80 @@ def test_a_compiler_that_fails_costs_a_warning(monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("\n  no C++ compiler found\n")
 
-    monkeypatch.setattr(compiled, "compiled", fail)
+    use(monkeypatch, fail)
     with pytest.warns(CompileWarning, match="RuntimeError: no C"):
         found = rows(make(compile=True))
     assert found == rows(make(compile=False))
 
 
-def test_settings_changed_under_way_are_noticed(monkeypatch, traced):
-    """A temperature that is a plain number is part of the compiled code, until it is looked at."""
+class _Warm(nn.Module):
+    """A critic with a temperature, and a note of how often it was called."""
 
-    class Warm(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net, self.temperature = critic_of(), 1.0
+    def __init__(self, kept):
+        super().__init__()
+        self.net, self.calls = critic_of(), 0
+        self.temperature = [1.0] if kept == "list" else 1.0
 
-        def forward(self, x):
-            return self.net(x) / self.temperature
+    def forward(self, x):
+        self.calls += 1
+        plain = isinstance(self.temperature, float)
+        return self.net(x) / (self.temperature if plain else self.temperature[0])
 
-    def run(compile):
-        monkeypatch.setattr(wgankit.training, "LOOK_AGAIN", 3)
-        training = make(Warm(), compile=compile)
-        rows(training, 3)
-        training.critic.temperature = 4.0
-        return rows(training, 2)
+    def heat(self, degrees):
+        self.temperature = degrees if isinstance(self.temperature, float) else [degrees]
 
-    for found, wanted in zip(run(True), run(False)):
-        assert found == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+
+def heated(compile, kept, degrees):
+    """Return the figures of steps before each of which the critic's temperature is set."""
+    training, found = make(_Warm(kept), compile=compile), []
+    for number in degrees:
+        training.critic.heat(number)
+        found += rows(training, 1)
+    return training, found
+
+
+def assert_alike(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_modules_number_that_was_changed_counts_from_the_next_step(traced):
+    degrees = [1.0, 1.0, 1.0, 4.0, 4.0, 1.0]
+    training, found = heated(traced, "number", degrees)
+    assert_alike(found, heated(False, "number", degrees)[1])
+    assert set(parts(training).values()) == {""}
+
+
+def test_other_changes_are_noticed_by_comparison_with_a_warning(monkeypatch, traced):
+    monkeypatch.setattr(wgankit.training, "LOOK_AGAIN", 3)
+    degrees = [1.0, 1.0, 1.0, 4.0, 4.0]
+    with pytest.warns(CompileWarning, match="was changed some steps ago"):
+        found = heated(traced, "list", degrees)[1]
+    assert_alike(found, heated(False, "list", degrees)[1])
+
+
+def test_what_changes_before_every_step_runs_as_written(traced):
+    degrees = [1.0 + 0.5 * step for step in range(8)]
+    with pytest.warns(CompileWarning) as told:
+        training, found = heated(traced, "number", degrees)
+    assert all("changes under way" in str(one.message) for one in told)
+    assert_alike(found, heated(False, "number", degrees)[1])
+    assert "under way" in parts(training)["the critic's update"]
+
+
+def test_what_a_module_counts_itself_is_no_change(traced):
+    training = make(_Warm("number"), compile=traced)
+    rows(training, 3)
+    begun = training.critic.calls
+    rows(training, 1)  # which is no power of 2, so that nothing is compared
+    assert training.critic.calls == begun
+    assert set(parts(training).values()) == {""}
 
 
 def test_comparing_leaves_buffers_and_random_numbers_as_they_were(traced):
     """Spectral normalisation moves its buffers at each pass: once a pass, compared or not."""
-    one, other = make(spectral(), compile=True), make(spectral(), compile=False)
+    one, other = make(spectral(), compile=traced), make(spectral(), compile=False)
     rows(one, 2), rows(other, 2)
     for found, wanted in zip(one.critic.buffers(), other.critic.buffers(), strict=True):
         assert torch.allclose(found, wanted, atol=1e-5)
@@ -481,12 +536,14 @@ def test_auto_compiles_long_runs_where_a_compiler_is(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     assert not worth_compiling(WORTHWHILE, CPU)
-    assert isinstance(make(steps=WORTHWHILE).execution, AsWritten)
+    assert make(steps=WORTHWHILE).execution.way is TRACED
     monkeypatch.undo()
     monkeypatch.setenv("CXX", sys.executable)
     assert worth_compiling(WORTHWHILE, CPU)
     assert isinstance(make(steps=100).execution, AsWritten)
-    assert isinstance(make(steps=WORTHWHILE).execution, Compiled)
+    assert isinstance(make(steps=None).execution, AsWritten)
+    assert make(steps=WORTH_TRACING // 2).execution.way is TRACED
+    assert make(steps=WORTHWHILE).execution.way is COMPILED
     assert isinstance(make(steps=WORTHWHILE, compile=False).execution, AsWritten)
 
 

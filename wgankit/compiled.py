@@ -1,4 +1,9 @@
-"""Parts of a step as compiled code, believed after they agreed with what is written."""
+"""Parts of a step as traced code, believed after they agreed with what is written.
+
+A part is traced once.  What comes out is either given to a compiler, which takes its time, or
+repeated operation by operation, which is quicker than what is written because derivatives are taken
+once and what need not be done is left out.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast, final
+from typing import Any, NamedTuple, cast, final
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,6 +21,7 @@ from torch.utils import _pytree as pytree
 
 from wgankit.errors import CompileWarning
 from wgankit.quicker import quickened
+from wgankit.simpler import simplified
 from wgankit.state import read_rng, set_rng
 from wgankit.tracing import Draw, Networks, trace
 
@@ -25,6 +31,10 @@ WORTHWHILE = 20_000
 Compiling costs 20 seconds to 2 minutes and saves about 1 to 20 milliseconds of an update, so that
 it has paid after 1,000 to 20,000 updates (`python -m benchmarks.step`; docs/speed.md).
 """
+
+WORTH_TRACING = 2_000
+"""Critic updates from which `compile="auto"` traces on a CPU: 1 to 4 seconds, and 3 to 50 % of an
+update's time saved."""
 
 ROUNDING = {torch.float64: 1e-10}
 """Relative errors that need no explanation, by type; 1e-5 for all others."""
@@ -41,7 +51,25 @@ change sides at each of them."""
 JUMPS = {torch.ops.aten.relu.default, torch.ops.aten.leaky_relu.default}
 """Operations whose derivative jumps."""
 
+CHANGES = 3
+"""How often networks may change what they do before their code is no longer believed."""
+
 Then = Callable[[dict[str, Tensor], Any, tuple[Any, ...]], Any]
+Make = Callable[[fx.GraphModule, list[Tensor]], Callable[..., Any]]
+
+
+class Way(NamedTuple):
+    """A way to run what was traced.
+
+    Arguments:
+        done: what a part is then, in messages.
+        make: (graph, inputs) -> what to call.
+        inside: whether an optimiser is better off among what is traced than on its own.
+    """
+
+    done: str
+    make: Make
+    inside: bool
 
 
 @final
@@ -55,6 +83,7 @@ class Part:
         then: what to do with its results, such as an update in place: (the networks' tensors,
             results, last argument) -> results.
         device: where it runs.
+        way: to run it.
     """
 
     def __init__(
@@ -64,9 +93,11 @@ class Part:
         networks: Networks,
         then: Then,
         device: torch.device,
+        way: Way,
     ) -> None:
         self.name, self.written, self.networks, self.then = name, written, networks, then
-        self.device = device
+        self.device, self.way = device, way
+        self.changes, self.late = 0, True
         self.code: Code | None = None
         self.refused = ""
         self.due = False
@@ -81,9 +112,11 @@ class Part:
         """
         if self.refused:
             return None
-        if self.code is None or (self.due and self.objection(arguments, last)):
+        if self.code is None:
             self._compile(arguments, last)
-        self.due = False
+        elif self.due and self.objection(arguments, last):
+            self._change(arguments, last)
+        self.due, self.late = False, True
         if self.code is None:
             return None
         return self.code(self.code.inputs(arguments, last), [draw() for draw in self.code.draws])
@@ -91,18 +124,32 @@ class Part:
     def _compile(self, arguments: tuple[Any, ...], last: tuple[Any, ...]) -> None:
         begun = time.monotonic()
         try:
-            self.code = Code(self.networks, arguments, last, self.then)
+            self.code = Code(self.networks, arguments, last, self.then, self.way.make)
             self.refused = self.objection(arguments, last)
         except Exception as error:
             self.refused = f"{type(error).__name__}: {first_line(error)}"
         self.seconds += time.monotonic() - begun
         if self.refused:
             self.code = None
-            warnings.warn(
-                f"{self.name} is not compiled, and runs as written: {self.refused}",
-                CompileWarning,
-                stacklevel=2,
+            warn(f"{self.name} is not {self.way.done}, and runs as written: {self.refused}")
+
+    def _change(self, arguments: tuple[Any, ...], last: tuple[Any, ...]) -> None:
+        """Follow a change of what the networks do, unless there were many."""
+        self.changes += 1
+        if self.changes > CHANGES:
+            self.code, self.refused = None, "what its networks do changes under way"
+            warn(
+                f"{self.name} runs as written from here, because {self.refused}; say compile=False "
+                "where settings of a network change while it is trained"
             )
+            return
+        if self.late:
+            warn(
+                f"{self.name} is {self.way.done} anew: what its networks do was changed some steps "
+                "ago, and nothing but a comparison told; keep settings that change as numbers of a "
+                "module, which are looked at before every step, or say compile=False"
+            )
+        self._compile(arguments, last)
 
     def objection(self, arguments: tuple[Any, ...], last: tuple[Any, ...]) -> str:
         """Return why the compiled code is not to be believed, or ""; nothing is changed."""
@@ -141,11 +188,13 @@ class Code:
         arguments: of the function, of the shapes that it will be run on.
         last: tensors for `then`.
         then: what is done with the function's results.
+        make: what runs the graph.
     """
 
     def __init__(
-        self, networks: Networks, arguments: tuple[Any, ...], last: tuple[Any, ...], then: Then
-    ) -> None:
+        self, networks: Networks, arguments: tuple[Any, ...], last: tuple[Any, ...], then: Then,
+        make: Make,
+    ) -> None:  # fmt: skip
         self.own = list(networks.tensors().values())
         self.last: tuple[Any, ...] = ()
         self.tail: list[Tensor] = []
@@ -154,7 +203,7 @@ class Code:
         self.precision = precision_of(self.graph)
         self.jumps = any(node.target in JUMPS for node in self.graph.graph.nodes)
         inputs = [one.detach() for one in self.inputs(arguments, last)]
-        self.run = compiled(self.graph, inputs, self.draws)
+        self.run = runnable(self.graph, inputs, self.draws, make)
 
     def inputs(self, arguments: tuple[Any, ...], last: tuple[Any, ...]) -> list[Tensor]:
         """Return the tensors that the graph runs on, in its order."""
@@ -182,24 +231,54 @@ class Code:
         return pytree.tree_unflatten(row, self.form)
 
 
-def compiled(graph: fx.GraphModule, inputs: list[Tensor], draws: list[Draw]) -> Callable[..., Any]:
-    """Return compiled code for a graph; the one place that calls the compiler."""
-    import torch._inductor
-
-    stream = {one.device for one in inputs}
+def runnable(
+    graph: fx.GraphModule, inputs: list[Tensor], draws: list[Draw], make: Make
+) -> Callable[..., Any]:
+    """Return what runs a graph; random numbers stay as they are."""
+    devices = {one.device for one in inputs}
     with torch.no_grad():
-        states = [read_rng(device) for device in stream]
+        states = [read_rng(device) for device in devices]
         drawn = [draw() for draw in draws]
-        for device, state in zip(stream, states, strict=True):
+        for device, state in zip(devices, states, strict=True):
             set_rng(state, device)
-        inputs = [*inputs, *drawn]
-        run = torch._inductor.compile(quickened(graph, inputs), list[Any](inputs))
+        run = make(graph, [*inputs, *drawn])
 
     def quietly(*tensors: Tensor) -> Any:
         with torch.no_grad():
             return run(*tensors)
 
     return quietly
+
+
+def by_compiler(graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+    """Return a graph's compiled code; the one place that calls the compiler."""
+    import torch._inductor
+
+    run: Callable[..., Any] = torch._inductor.compile(quickened(graph, inputs), list[Any](inputs))
+    return run
+
+
+def one_by_one(graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+    """Return a graph's operations in a row, without those that need not be done."""
+    return simplified(quickened(graph, inputs))
+
+
+COMPILED = Way("compiled", by_compiler, inside=True)
+TRACED = Way("traced", one_by_one, inside=False)
+
+
+def warn(message: str) -> None:
+    """Say that something is not carried out as was asked."""
+    warnings.warn(message, CompileWarning, stacklevel=4)
+
+
+PLAIN = {bool, int, float, str, type(None)}
+
+
+def plain_settings(networks: list[nn.Module]) -> list[Any]:
+    """Return the numbers and words that networks' modules hold, which traced code has in it."""
+    held = (module.__dict__.values() for network in networks for module in network.modules())
+    return [value for values in held for value in values if type(value) in PLAIN]
 
 
 def precision_of(graph: fx.GraphModule) -> float:
@@ -279,6 +358,11 @@ def allowance(results: Any, precision: float) -> float:
     kinds = {one.dtype for one in pytree.tree_leaves(results) if one is not None}
     allowed = max((ROUNDING.get(kind, 1e-5) for kind in kinds if kind.is_floating_point), default=0)
     return max(allowed, 4 * precision) if precision > SINGLE else allowed
+
+
+def worth_tracing(updates: int | None, device: torch.device) -> bool:
+    """Return whether a run of so many critic updates gains by tracing without a compiler."""
+    return device.type == "cpu" and updates is not None and updates >= WORTH_TRACING
 
 
 def worth_compiling(updates: int | None, device: torch.device) -> bool:

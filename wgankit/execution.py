@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from wgankit.adam import WrittenAdam, can_be_written
-from wgankit.compiled import Part, worth_compiling
+from wgankit.compiled import (
+    COMPILED,
+    TRACED,
+    Part,
+    Way,
+    plain_settings,
+    worth_compiling,
+    worth_tracing,
+)
 from wgankit.errors import SettingError
 from wgankit.iteration import Gradients, Iteration
 from wgankit.loss import Seen
@@ -262,9 +270,9 @@ class Outside(Update):
             self.average.follow()
 
 
-def update_of(player: Player, prefix: str, average: Average | None = None) -> Update:
+def update_of(player: Player, prefix: str, way: Way, average: Average | None = None) -> Update:
     """Return where a network's optimiser is to run."""
-    if player.adam:
+    if player.adam and way.inside:
         return Inside(player, player.adam, prefix, average)
     return Outside(player, average)
 
@@ -286,14 +294,15 @@ def as_is(own: dict[str, Tensor], results: Any, last: tuple[Any, ...]) -> Any:
 
 @final
 class Compiled(Execution):
-    """The same from compiled code, update and all; what cannot be compiled is as written.
+    """The same from traced code; what cannot be traced is as written.
 
     Arguments:
         written: the reference.
+        way: to run what was traced.
     """
 
-    def __init__(self, written: AsWritten) -> None:
-        self.written = written
+    def __init__(self, written: AsWritten, way: Way) -> None:
+        self.written, self.way = written, way
         iteration, generator, critic = written.iteration, written.generator, written.critic
         device, masked = iteration.device, self._masked
         made = Networks(masked(iteration.points), {"generator": generator.network})
@@ -306,17 +315,19 @@ class Compiled(Execution):
                 "average": written.average.network,
             },
         )
-        self.critic = update_of(critic, "critic.")
-        self.generator = update_of(generator, "generator.", written.average)
-        self._points = Part("drawing points", iteration.points, made, as_is, device)
+        self.critic = update_of(critic, "critic.", way)
+        self.generator = update_of(generator, "generator.", way, written.average)
+        self._points = Part("drawing points", iteration.points, made, as_is, device, way)
         self._criticise = Part(
-            "the critic's update", iteration.criticise, scored, self.critic.then, device
+            "the critic's update", iteration.criticise, scored, self.critic.then, device, way
         )
         self._improve = Part(
-            "the generator's update", iteration.improve, played, self.generator.then, device
+            "the generator's update", iteration.improve, played, self.generator.then, device, way
         )
 
         self.parts = (self._points, self._criticise, self._improve)
+        self.networks: list[nn.Module] = [generator.network, critic.network]
+        self.settings, self.looked = plain_settings(self.networks), True
 
     @property
     def seconds(self) -> float:  # type: ignore[override]
@@ -325,11 +336,16 @@ class Compiled(Execution):
 
     def look_again(self) -> None:
         """Compare each part with what is written at its next call."""
+        self.looked = True
         for part in self.parts:
             part.due = True
 
     def points(self, stored: Points) -> tuple[Points, Points]:
-        """Draw."""
+        """Draw; the first thing of a step."""
+        if plain_settings(self.networks) != self.settings:
+            self.look_again()
+            for part in self.parts:
+                part.late = False
         found = self._points((stored,), ())
         if found is None or self._points.code is None:
             return self.written.points(stored)
@@ -346,7 +362,14 @@ class Compiled(Execution):
         return Seen(*found[-figures:])
 
     def improve(self, stored: Points | None) -> Tensor:
-        """Go back through both networks, step, and average, at once."""
+        """Go back through both networks, step, and average, at once; the last thing of a step."""
+        loss = self._improved(stored)
+        # What modules count while they run as written is no change from outside.
+        if self.looked or any(part.refused for part in self.parts):
+            self.settings, self.looked = plain_settings(self.networks), False
+        return loss
+
+    def _improved(self, stored: Points | None) -> Tensor:
         given = () if stored is None else (stored,)
         found = self._improve(given, self.generator.last())
         if found is None:
@@ -355,7 +378,7 @@ class Compiled(Execution):
         return cast(Tensor, found[-1])
 
     def _masked(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function with all rectifiers masked: compiled, that costs nothing."""
+        """Return the function with all rectifiers masked: traced, that costs nothing."""
         iteration = self.written.iteration
 
         def run(*arguments: Any) -> Any:
@@ -377,23 +400,39 @@ def execution_of(
 
     Arguments:
         written: the reference.
-        compile: True, False, or "auto": for at least `compiled.WORTHWHILE` updates of the critic,
-            where a compiler is.
+        compile: True; "trace", which needs no compiler; False; or "auto": the first that so many
+            updates are worth (see `compiled`).
         updates: critic updates of the whole run; None where nobody knows.
         processes: that train together.
 
     Raises:
-        SettingError: if `compile` is something else, or True for several processes.
+        SettingError: if `compile` is something else, or code is asked for in several processes.
     """
-    if compile not in (True, False, "auto"):
-        raise SettingError(f'compile is True, False or "auto"; got {compile!r}')
+    check_compile(compile)
     if compile == "auto":
-        compile = processes.alone and worth_compiling(updates, written.iteration.device)
-    if not compile:
+        compile = way_worth(updates, written.iteration.device) if processes.alone else False
+    if compile is False:
         return written
     if not processes.alone:
         raise SettingError(
-            "compile=True needs a single process, because several average their gradients in the "
-            'middle of an update; leave it out, or say compile="auto"'
+            f"compile={compile!r} needs a single process, because several average their gradients "
+            'in the middle of an update; leave it out, or say compile="auto"'
         )
-    return Compiled(written)
+    return Compiled(written, COMPILED if compile is True else TRACED)
+
+
+def check_compile(compile: bool | str) -> None:
+    """Refuse what names no way to carry out a step.
+
+    Raises:
+        SettingError: if `compile` is no setting.
+    """
+    if compile not in (True, False, "auto", "trace"):
+        raise SettingError(f'compile is True, False, "trace" or "auto"; got {compile!r}')
+
+
+def way_worth(updates: int | None, device: torch.device) -> bool | str:
+    """Return what "auto" stands for."""
+    if worth_compiling(updates, device):
+        return True
+    return "trace" if worth_tracing(updates, device) else False

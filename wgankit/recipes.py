@@ -28,6 +28,7 @@ from wgankit.domain import (
     describe_skips,
 )
 from wgankit.errors import DataError, MissingPackageError, RunError, SettingError
+from wgankit.execution import check_compile
 from wgankit.penalty import penalty_from
 from wgankit.processes import Processes, launch
 from wgankit.run import RunFolder
@@ -573,8 +574,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         raise SettingError(f"rate is a number > 0, such as 1e-4; got {rate!r}")
     if not 0 <= settings["held_out"] < 1:
         raise SettingError(f"held_out is a share in [0, 1); got {settings['held_out']!r}")
-    if settings["compile"] not in (True, False, "auto"):
-        raise SettingError(f'compile is true, false or "auto"; got {settings["compile"]!r}')
+    check_compile(settings["compile"])
     schedule_named(settings["schedule"], settings["steps"])
     penalty_from(**settings["penalty"])
 

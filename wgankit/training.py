@@ -56,8 +56,9 @@ FORMAT = 2
 
 
 LOOK_AGAIN = 1_000
-"""Steps after which compiled and captured code is compared with what the networks do now: one whose
-settings were changed meanwhile must not go on as it was."""
+"""Steps after which traced and captured code is compared with what the networks do now: one whose
+settings were changed meanwhile must not go on as it was.  Before that, when the number of steps has
+doubled, because what changes all the time has changed by then."""
 
 RANKS_APART = 1_000_003
 """Between the seeds of processes that train together."""
@@ -199,7 +200,7 @@ class Training(Iterator[Step]):
         """Do one step, on random numbers of this training's own."""
         if self.steps is not None and self.index >= self.steps:
             raise StopIteration
-        if self.index and self.index % LOOK_AGAIN == 0:
+        if self.index and self._is_due():
             self._look_again()
         with self._own_random_numbers():
             self._set_rates()
@@ -227,6 +228,12 @@ class Training(Iterator[Step]):
         # The averaged generator follows slowly only after a warm-up.
         decay = min(self.ema, (1 + self.index) / (10 + self.index))
         self.averaging.set_share(1 - decay)
+
+    def _is_due(self) -> bool:
+        """Return whether traced code is to be compared with what is written."""
+        if self.index < LOOK_AGAIN:
+            return self.index & (self.index - 1) == 0
+        return self.index % LOOK_AGAIN == 0
 
     def _look_again(self) -> None:
         """Let compiled and captured code be compared with what the networks do now."""
@@ -483,12 +490,14 @@ def train(
         resume: a file that `Training.save` wrote; the steps go on as if never stopped.
         compile: True compiles points, the critic's update (both derivatives and Adam in one piece)
             and the generator's: 20 seconds to 2 minutes once, then steps take a third to nine
-            tenths of their time.  "auto" does so in runs of at least
-            `wgankit.compiled.WORTHWHILE` critic updates where a C++ compiler (on a GPU: Triton) is
-            at hand.  Compiled code is compared with what is written at its first call and every
-            thousand steps; what cannot be compiled, or disagrees, runs as written, with a
-            `CompileWarning`.  Random numbers are the same either way; figures differ in their last
-            digits, and from one machine to another.
+            tenths of their time.  "trace" takes both derivatives once, in 1 to 4 seconds, and
+            repeats their operations: half to nine tenths of the time, without a compiler.  "auto"
+            compiles runs of at least `wgankit.compiled.WORTHWHILE` critic updates where a C++
+            compiler (on a GPU: Triton) is at hand, and traces those of at least `WORTH_TRACING` on
+            a CPU.  Either is compared with what is written at its first call and now and again,
+            and when a number that a module holds is changed; what cannot be traced or compiled,
+            or disagrees, runs as written, with a `CompileWarning`.  Random numbers are the same
+            in all ways; figures differ in their last digits, and from one machine to another.
         capture: "auto" captures the whole step as one graph on a GPU and replays it, where the
             optimisers allow that (those made here do); False never does.
 

@@ -254,7 +254,7 @@ def test_an_existing_run_is_never_overwritten(fitted, tmp_path):
         ("square", {"penalty": {"shape": "round"}}, SettingError, "one-sided"),
         ("square", {"schedule": "jump"}, SettingError, "constant or linear"),
         ("square", {"held_out": 1.0}, SettingError, "held_out"),
-        ("square", {"compile": "sometimes"}, SettingError, "compile is true, false"),
+        ("square", {"compile": "sometimes"}, SettingError, "compile is True, False"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(

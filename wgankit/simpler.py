@@ -44,31 +44,76 @@ def simplified(graph: fx.GraphModule) -> fx.GraphModule:
     """Return a graph with the same results in fewer operations.
 
     Arguments:
-        graph: traced, with the values of its nodes; left alone if it changes tensors in place,
-            because then it matters when something is computed.
+        graph: traced, with the values of its nodes.
     """
-    from torch._functorch.compile_utils import fx_graph_cse
-
-    if any(changes_something(node) for node in graph.graph.nodes):
-        return graph
     kept = dict(graph.named_buffers())
-    graph = fx.GraphModule(graph, fx_graph_cse(graph.graph))
+    graph = fx.GraphModule(graph, copied(graph.graph))
     for name, value in kept.items():
         graph.register_buffer(name, value)
+    moving = moving_nodes(graph.graph)
+    compute_once(graph.graph, moving)
     for node in graph.graph.nodes:
-        simplify(node)
+        if not moving.intersection([node, *node.all_input_nodes]):
+            simplify(node)
     graph.graph.eliminate_dead_code()
-    fold_constants(graph)
+    fold_constants(graph, moving)
     keep_results_apart(graph.graph)
     graph.graph.lint()
     graph.recompile()
     return graph
 
 
+def copied(graph: fx.Graph) -> fx.Graph:
+    """Return a copy of a graph, its output included."""
+    new = fx.Graph()
+    places: dict[fx.Node, fx.Node] = {}
+    results = new.graph_copy(graph, places)
+    new.output(results)
+    return new
+
+
+def moving_nodes(graph: fx.Graph) -> set[fx.Node]:
+    """Return the nodes whose memory some operation of the graph changes.
+
+    For these, and for what looks at them, it matters when something is computed.
+    """
+    roots = {source_of(one) for node in graph.nodes for one in changed_by(node)}
+    return {node for node in graph.nodes if source_of(node) in roots}
+
+
 def changes_something(node: fx.Node) -> bool:
     """Return whether an operation changes a tensor in place."""
     schema = getattr(node.target, "_schema", None)
     return bool(schema is not None and schema.is_mutable)
+
+
+def changed_by(node: fx.Node) -> list[fx.Node]:
+    """Return the nodes that an operation changes in place."""
+    if not changes_something(node):
+        return []
+    written = {one.name for one in node.target._schema.arguments if one.is_write}  # type: ignore[union-attr]
+    names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]
+    given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+    parts = [part for name, one in given.items() if name in written for part in as_row(one)]
+    return [part for part in parts if isinstance(part, fx.Node)]
+
+
+def as_row(value: Any) -> list[Any]:
+    """Return the items of a list, or one value as a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def compute_once(graph: fx.Graph, moving: set[fx.Node]) -> None:
+    """Let operations that are there twice be done once."""
+    seen: dict[Any, fx.Node] = {}
+    for node in graph.nodes:
+        fresh = node.op != "call_function" or is_random(node) or changes_something(node)
+        if fresh or moving.intersection([node, *node.all_input_nodes]):
+            continue
+        name = (node.target, repr(node.args), repr(node.kwargs))
+        first = seen.setdefault(name, node)
+        if first is not node:
+            node.replace_all_uses_with(first)
 
 
 def simplify(node: fx.Node) -> None:
@@ -147,11 +192,11 @@ def number_of(node: Any) -> float | None:
 RULES: tuple[Callable[[fx.Node], fx.Node | None], ...] = (unchanged, turned_twice, rectified)
 
 
-def fold_constants(graph: fx.GraphModule) -> None:
-    """Compute once what depends on no input."""
+def fold_constants(graph: fx.GraphModule, moving: set[fx.Node]) -> None:
+    """Compute beforehand what depends on no input."""
     known: dict[fx.Node, Tensor] = {}
     for node in graph.graph.nodes:
-        value = constant(node, known)
+        value = None if node in moving else constant(node, known)
         if value is not None:
             known[node] = value
     for place, (node, value) in enumerate(known.items()):
@@ -219,7 +264,7 @@ def is_view(node: fx.Node) -> bool:
     """Return whether an operation may return a part of its first argument's memory."""
     schema = getattr(node.target, "_schema", None)
     if schema is None:  # an item of several results
-        return isinstance(node.args[0], fx.Node)
+        return isinstance(node.args[0], fx.Node) and is_view(node.args[0])
     aliased = any(one.alias_info is not None for one in schema.returns)
     return aliased or "reshape" in schema.name
 

@@ -20,6 +20,17 @@ def wgankit_datasets():
         size=64, licence="CC0-1.0",
     )
 
+@wgankit.hookimpl
+def wgankit_models():
+    yield wgankit.ModelSpec(
+        name="trained", factory="cloud_plugin:trained", summary="a square, learnt",
+        recipe="clouds", licence="CC0-1.0",
+    )
+
+def trained():
+    import os
+    return os.environ["TRAINED_CLOUDS"]
+
 def square():
     return [(3 + i % 8 / 8, 2 + i // 8 / 8) for i in range(64)]
 """

@@ -92,7 +92,10 @@ def test_a_plugin_adds_a_name_for_what_its_factory_names(install):
 @pytest.mark.parametrize("kind", hooks.KINDS)
 def test_every_kind_has_a_hook_a_spec_and_a_mapping(install, kind):
     spec = hooks.KINDS[kind].__name__
-    more = ", recipe='r', size=3, licence='CC0-1.0'" if kind == "datasets" else ""
+    more = {
+        "datasets": ", recipe='r', size=3, licence='CC0-1.0'",
+        "models": ", recipe='r', licence='CC0-1.0'",
+    }.get(kind, "")
     code = space("it", kind=kind, spec=spec).replace("'a thing')", f"'a thing'{more})")
     registry = Registry(entry_points=install("wgankit-one", code))
     assert getattr(wgankit, spec) is hooks.KINDS[kind]

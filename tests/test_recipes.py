@@ -255,6 +255,7 @@ def test_an_existing_run_is_never_overwritten(fitted, tmp_path):
         ("square", {"schedule": "jump"}, SettingError, "constant or linear"),
         ("square", {"held_out": 1.0}, SettingError, "held_out"),
         ("square", {"compile": "sometimes"}, SettingError, "compile is True, False"),
+        ("square", {"objective": "war"}, SettingError, "wasserstein, relativistic.*'war'"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
@@ -379,3 +380,46 @@ def test_progress_without_a_terminal_is_lines(capsys):
     teller.advance(5, dict.fromkeys(names, 1.0))
     teller.stop()
     assert "step 5 of 10  W1 1" in capsys.readouterr().err
+
+
+def test_a_model_that_a_package_carries_is_loaded_by_name(clouds, tmp_path, monkeypatch):
+    trained = wgankit.recipe("clouds").fit(
+        "square", out=tmp_path / "run", device="cpu", progress=False, steps=2, batch=16
+    )
+    monkeypatch.setenv("TRAINED_CLOUDS", str(tmp_path / "run"))
+    for name in ("trained", "cloud-plugin:trained"):
+        carried = wgankit.load(name)
+        assert carried.sample(5, seed=3) == trained.sample(5, seed=3)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"belongs to an installed package.*recipe.save\(FOLDER\)"):
+        carried.fit(steps=4)
+    after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert after == before
+    copy = wgankit.load(carried.save(tmp_path / "copy")).fit(steps=4, progress=False)
+    assert copy.folder.history()[-1]["step"] == 4
+
+
+def test_a_folder_comes_before_a_model_of_its_name(clouds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRAINED_CLOUDS", str(tmp_path / "nowhere"))
+    wgankit.recipe("clouds").fit(
+        "square", out="trained", device="cpu", progress=False, steps=2, batch=16
+    )
+    assert wgankit.load("trained").folder.path.resolve() == tmp_path / "trained"
+    with pytest.raises(RunError, match="holds no run"):
+        wgankit.load("cloud-plugin:trained")
+
+
+def test_the_objective_is_a_setting(clouds, tmp_path):
+    settings = {"steps": 2, "batch": 16, "device": "cpu", "progress": False}
+    run = wgankit.recipe("clouds").fit(
+        "square", out=tmp_path / "run", objective="relativistic", **settings
+    )
+    assert isinstance(run.training(device="cpu").objective, wgankit.Relativistic)
+    assert isinstance(
+        wgankit.recipe("clouds")
+        .fit("square", out=tmp_path / "other", **settings)
+        .training(device="cpu")
+        .objective,
+        wgankit.Wasserstein,
+    )

@@ -71,6 +71,7 @@ _WHERE = {
     "DatasetSpec": "hooks",
     "MetricSpec": "hooks",
     "BenchmarkSpec": "hooks",
+    "ModelSpec": "hooks",
     "WgankitError": "errors",
     "DataError": "errors",
     "SettingError": "errors",
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
     from wgankit.hooks import DatasetSpec as DatasetSpec
     from wgankit.hooks import GeneratorSpec as GeneratorSpec
     from wgankit.hooks import MetricSpec as MetricSpec
+    from wgankit.hooks import ModelSpec as ModelSpec
     from wgankit.hooks import PenaltySpec as PenaltySpec
     from wgankit.hooks import RecipeSpec as RecipeSpec
     from wgankit.hooks import SpaceSpec as SpaceSpec

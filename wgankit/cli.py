@@ -139,7 +139,7 @@ def resume(
 
 @app.command()
 def sample(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or a model's name.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many objects.")] = 100,
     out: Annotated[
         Path | None, typer.Option(help="File to write; text goes to the screen without it.")

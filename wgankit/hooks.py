@@ -1,4 +1,4 @@
-"""What a plugin says to wgankit: eight hooks, each of which returns named things.
+"""What a plugin says to wgankit: nine hooks, each of which returns named things.
 
 A plugin is a distribution with an entry point in the group `wgankit` whose value is a light module:
 
@@ -170,6 +170,23 @@ class BenchmarkSpec(Spec):
     noun: ClassVar[str] = "benchmark"
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(Spec):
+    """A trained run that a package carries; the factory, without arguments, returns its folder.
+
+    `wgankit.load(NAME)` and `wgankit sample NAME` take it for a run folder.
+
+    Arguments:
+        recipe: name of the recipe that trained it.
+        licence: of the weights, as an SPDX identifier where there is one.
+    """
+
+    recipe: str
+    licence: str
+    noun: ClassVar[str] = "model"
+
+
 @hookspec
 def wgankit_spaces() -> Iterable[SpaceSpec]:
     """Return metric spaces.
@@ -243,6 +260,16 @@ def wgankit_benchmarks() -> Iterable[BenchmarkSpec]:
     return ()
 
 
+@hookspec
+def wgankit_models() -> Iterable[ModelSpec]:
+    """Return trained models.
+
+    yield ModelSpec(name="digits", factory="my_package.trained:digits", summary="...",
+                    recipe="pictures", licence="CC-BY-4.0")
+    """
+    return ()
+
+
 KINDS: dict[str, type[Spec]] = {
     "spaces": SpaceSpec,
     "penalties": PenaltySpec,
@@ -252,5 +279,6 @@ KINDS: dict[str, type[Spec]] = {
     "datasets": DatasetSpec,
     "metrics": MetricSpec,
     "benchmarks": BenchmarkSpec,
+    "models": ModelSpec,
 }
 """For every hook `wgankit_<kind>`, what it returns."""

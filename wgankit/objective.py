@@ -9,6 +9,8 @@ from typing import final
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from wgankit.errors import SettingError
+
 
 class Objective(ABC):
     """Losses of a critic and a generator from the critic's scores (both are minimised)."""
@@ -87,3 +89,22 @@ class Relativistic(Objective):
     def generator(self, fake: Tensor, score_real: Callable[[], Tensor]) -> Tensor:
         """Return E log(1 + exp(f(real) - f(fake)))."""
         return softplus(score_real() - fake).mean()
+
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "wasserstein": Wasserstein,
+    "relativistic": Relativistic,
+    "jensen-shannon": JensenShannon,
+}
+"""Objectives by the names that recipes and the command know them by."""
+
+
+def objective_named(name: str) -> Objective:
+    """Return an objective with its defaults.
+
+    Raises:
+        SettingError: if there is none of that name.
+    """
+    if name not in OBJECTIVES:
+        raise SettingError(f"objective is {', '.join(OBJECTIVES)}; got {name!r}")
+    return OBJECTIVES[name]()

@@ -540,6 +540,11 @@ class Registry:
         """Published protocols that samples are judged by, by name."""
         return Named(self, "benchmarks")
 
+    @property
+    def models(self) -> Named[hooks.ModelSpec]:
+        """Trained models that packages carry, by name."""
+        return Named(self, "models")
+
 
 def _complaint(plugin: Plugin) -> str:
     return f"plugin {plugin.name!r} ({plugin}) is not loaded: {plugin.cause}"

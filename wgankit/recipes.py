@@ -29,6 +29,7 @@ from wgankit.domain import (
 )
 from wgankit.errors import DataError, MissingPackageError, RunError, SettingError
 from wgankit.execution import check_compile
+from wgankit.objective import objective_named
 from wgankit.penalty import penalty_from
 from wgankit.processes import Processes, launch
 from wgankit.run import RunFolder
@@ -51,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "betas": [0.0, 0.9],
     "schedule": "linear",
     "ema": 0.999,
+    "objective": "wasserstein",
     "penalty": {"weight": 10.0, "where": "between", "shape": "one-sided", "relative": True},
     "model": {},
     "largest": None,
@@ -121,6 +123,7 @@ class Recipe:
         self.domain = domain
         self.name = name
         self.folder: RunFolder | None = None
+        self.carried = ""
         self.config: dict[str, Any] = {}
         self.model: Model | None = None
         self._data: dict[str, Any] = {}
@@ -191,6 +194,11 @@ class Recipe:
             raise DataError(
                 f"nothing to train on: recipe.fit(FILE or list of {self.domain.objects}), "
                 "or wgankit.load(FOLDER).fit() to go on with a run"
+            )
+        if self.carried:
+            raise RunError(
+                f"model {self.carried} belongs to an installed package and stays as it is; copy "
+                "it and go on with the copy: recipe.save(FOLDER), wgankit.load(FOLDER).fit()"
             )
         if set(settings) - {"steps"}:
             raise SettingError(
@@ -481,6 +489,7 @@ class Recipe:
             space=model.space,
             latent=model.latent,
             penalty=penalty_from(**settings["penalty"], groups=model.groups, over=model.over),
+            objective=objective_named(settings["objective"]),
             steps=settings["steps"],
             batch=settings["batch"],
             n_critic=settings["n_critic"],
@@ -575,6 +584,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     if not 0 <= settings["held_out"] < 1:
         raise SettingError(f"held_out is a share in [0, 1); got {settings['held_out']!r}")
     check_compile(settings["compile"])
+    objective_named(settings["objective"])
     schedule_named(settings["schedule"], settings["steps"])
     penalty_from(**settings["penalty"])
 
@@ -636,11 +646,20 @@ def recipe(name: str, *, conditions: Sequence[str] = ()) -> Recipe:
 def load(path: str | Path) -> Recipe:
     """Return the recipe of a run folder, ready to sample, evaluate, or go on with `fit()`.
 
+    Arguments:
+        path: a run folder, or the name of a model that a plugin brings (`wgankit.plugins`).
+
     Raises:
         RunError: if the folder holds no run.
     """
-    folder = RunFolder(path)
+    from wgankit.plugins import registry
+
+    folder, models = RunFolder(path), registry().models
+    carried = str(path) if not folder.exists() and str(path) in models else ""
+    if carried:
+        folder = RunFolder(models.load(carried)())
     config = folder.read_config()
     loaded = recipe(config["recipe"])
+    loaded.carried = carried
     loaded._adopt(folder, config, states.load(folder.data))
     return loaded

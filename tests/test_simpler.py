@@ -147,3 +147,24 @@ def test_random_numbers_are_no_constants():
     graph = traced(lambda x: [x + torch.rand(3)], torch.zeros(3))
     short = simplified(graph)
     assert not torch.equal(short(torch.zeros(3))[0], short(torch.zeros(3))[0])
+
+
+def test_inputs_may_lie_otherwise_than_they_did():
+    def function(x):
+        return [x.view(len(x), -1) * 2, x.view(-1)]
+
+    graph = simplified(traced(function, torch.randn(4, 1, 3, 2)))
+    turned = torch.randn(4, 1, 2, 3).transpose(2, 3)
+    found = graph(turned)
+    assert torch.equal(found[0], turned.reshape(4, 6) * 2)
+    assert torch.equal(found[1], turned.reshape(-1))
+
+
+def test_a_view_that_is_changed_stays_a_view():
+    def function(x):
+        y = x * 2
+        y.view(-1)[0].zero_()
+        return [y]
+
+    graph = simplified(traced(function, torch.ones(2, 3)))
+    assert torch.equal(graph(torch.ones(2, 3))[0], function(torch.ones(2, 3))[0])

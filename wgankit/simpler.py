@@ -57,10 +57,23 @@ def simplified(graph: fx.GraphModule) -> fx.GraphModule:
             simplify(node)
     graph.graph.eliminate_dead_code()
     fold_constants(graph, moving)
+    let_strides_differ(graph.graph)
     keep_results_apart(graph.graph)
     graph.graph.lint()
     graph.recompile()
     return graph
+
+
+def let_strides_differ(graph: fx.Graph) -> None:
+    """Let views copy where a tensor lies otherwise than it did when it was traced.
+
+    With one channel, or pictures of one pixel, several strides mean the same, and operations on
+    tensors without numbers choose others than those with.
+    """
+    moving = moving_nodes(graph)
+    for node in graph.nodes:
+        if node.target is aten.view.default and node not in moving:
+            node.target = aten.reshape.default
 
 
 def copied(graph: fx.Graph) -> fx.Graph:

@@ -16,6 +16,8 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
+from wgankit.simpler import let_strides_differ
+
 Draw = Callable[[], Tensor]
 
 FILLS = {"bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_",
@@ -108,6 +110,7 @@ def trace(
     )
     draws = lift_draws(graph)
     graph.graph.eliminate_dead_code()
+    let_strides_differ(graph.graph)
     graph.recompile()
     return Traced(graph, draws, forms[-1])
 

@@ -1,0 +1,64 @@
+"""Every plugin's networks are traced whole, and what was traced is what is written.
+
+Each part of a step is compared with what is written before it is believed (test_compiled.py), so what
+has to be shown here is that nothing was refused, and that no seed's numbers come otherwise.
+"""
+
+import warnings
+
+import networkx
+import pytest
+import torch
+
+import wgankit
+from wgankit.compiled import relative_error
+from wgankit.errors import CompileWarning
+
+SMALL = {"steps": 1, "batch": 8, "evaluate_on": 8, "device": "cpu", "progress": False}
+
+
+def random_graphs():
+    return [networkx.gnp_random_graph(7, 0.4, seed=seed) for seed in range(24)]
+
+
+def random_trees():
+    return [networkx.random_labeled_tree(7, seed=seed) for seed in range(24)]
+
+
+def trainings(name, objects, out, **settings):
+    """Return two trainings of a recipe, as written and traced."""
+    recipe = wgankit.recipe(name).fit(objects, out=out, compile=False, **{**SMALL, **settings})
+    found = []
+    for compile in (False, "trace"):
+        recipe = wgankit.load(out)
+        recipe.config["settings"].update(steps=3, compile=compile)
+        found.append(recipe.training(device="cpu"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "objects", "settings"),
+    [
+        ("graphs", random_graphs, {}),
+        ("graphs", random_graphs, {"model": {"labels": "gumbel"}}),
+        ("graphs", random_graphs, {"model": {"generator": "blocks"}}),
+        ("graphs", random_trees, {"model": {"generator": "tree"}}),
+        ("images", lambda: "digits", {}),
+        ("images:superres", lambda: "digits", {}),
+        ("molecules", lambda: "qm9-10k", {}),
+    ],
+    ids=["graphs", "gumbel", "blocks", "trees", "grey pictures", "superres", "molecules"],
+)
+def test_networks_of_plugins_are_traced(name, objects, settings, tmp_path):
+    pytest.importorskip(f"wgankit_{name.split(':')[0]}")
+    one, other = trainings(name, objects(), tmp_path / "run", **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CompileWarning)
+        wanted, found = next(one), next(other)
+    assert {part.name: part.refused for part in other.execution.parts} == dict.fromkeys(
+        ("drawing points", "the critic's update", "the generator's update"), ""
+    )
+    assert torch.equal(one.rng["cpu"], other.rng["cpu"])
+    gradients = [[p.grad for p in side.players[1].parameters] for side in (one, other)]
+    assert relative_error(*gradients) < 1e-3
+    assert float(found.w1) == pytest.approx(float(wanted.w1), rel=1e-2, abs=1e-4)

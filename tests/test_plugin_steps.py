@@ -1,7 +1,7 @@
 """Every plugin's networks are traced whole, and what was traced is what is written.
 
-Each part of a step is compared with what is written before it is believed (test_compiled.py), so what
-has to be shown here is that nothing was refused, and that no seed's numbers come otherwise.
+Each part of a step is compared with what is written before it is believed (test_compiled.py), so
+what has to be shown here is that nothing was refused, and that no seed's numbers come otherwise.
 """
 
 import warnings

@@ -109,7 +109,7 @@ def drawn(count: int) -> list[str]:
 
 def judged(script: str, molecules: Path) -> dict[str, Any]:
     """Judge molecules in a process of its own; return its seconds and figures."""
-    from wgankit.sampling import usable_cores
+    from wgankit.decoding import usable_cores
 
     command = [sys.executable, "-c", script, str(molecules), str(usable_cores())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

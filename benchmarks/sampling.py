@@ -41,7 +41,8 @@ from rich.table import Table
 
 import wgankit
 from benchmarks.command import Missed, finish, parser, tell_header
-from wgankit.sampling import Decoder, generate
+from wgankit.decoding import Decoder
+from wgankit.sampling import generate
 from wgankit.space import Points, batch_size, leaves, pick
 
 DATA = {"molecules": "qm9-10k", "graphs": "community"}

@@ -18,21 +18,12 @@ from clouds import Clouds
 from torch import nn
 
 import wgankit
-from wgankit import DataError, Domain, RunError, SettingError, sampling
+from wgankit import DataError, Domain, RunError, SettingError, decoding, sampling, writing
+from wgankit.decoding import Decoder, decoded, worthwhile
 from wgankit.errors import CompileWarning
 from wgankit.latent import Normal
-from wgankit.sampling import (
-    CheckedNetwork,
-    Decoder,
-    arriving,
-    decoded,
-    difference,
-    even,
-    generate,
-    joint,
-    worthwhile,
-    written,
-)
+from wgankit.sampling import CheckedNetwork, arriving, difference, even, generate
+from wgankit.writing import joint, written
 
 HERE = str(Path(__file__).parent)
 
@@ -353,7 +344,7 @@ print("ran", flush=True)
 import math, torch
 from clouds import Clouds
 from wgankit import SettingError
-from wgankit.sampling import Decoder, decoded
+from wgankit.decoding import Decoder, decoded
 points = [torch.full((2, 2), float(i)) for i in range(4)]
 print(list(decoded(iter(points), Decoder(Clouds(), {{}}), workers=1, batches=4)))
 
@@ -364,8 +355,8 @@ try:
     list(decoded(iter(points), Decoder(Mine(), {{}}), workers=1, batches=4))
 except SettingError as error:
     print(error)
-from wgankit import sampling
-sampling.WORTHWHILE, sampling.usable_cores = 0.0, lambda: 4
+from wgankit import decoding
+decoding.WORTHWHILE, decoding.usable_cores = 0.0, lambda: 4
 print(len(list(decoded(iter(points), Decoder(Mine(), {{}}), workers="auto", batches=4))))
 """
 
@@ -394,7 +385,7 @@ import sys, time
 sys.path[:0] = [{here!r}, {odd!r}]
 import torch
 from odd_domains import Slow
-from wgankit.sampling import Decoder, decoded
+from wgankit.decoding import Decoder, decoded
 points = (torch.full((1, 2), float(i)) for i in range(9))
 for pid in decoded(points, Decoder(Slow(), {{}}), workers=1, batches=9):
     print(pid, flush=True)
@@ -428,37 +419,37 @@ def test_no_worker_outlives_its_caller(odd, number):
 
 
 @pytest.mark.parametrize(
-    ("cores", "network", "decoding", "batches", "workers"),
+    ("cores", "network", "pace", "batches", "workers"),
     [
         (1, 0.1, 1.0, 1_000, 0),
         (8, 0.1, 0.35, 1_000, 4),
         (4, 0.1, 0.35, 1_000, 3),
         (8, 0.1, 0.01, 1_000_000, 1),
-        (64, 1e-6, 1.0, math.inf, sampling.MOST_WORKERS),
-        (8, 0.1, 1.0, sampling.WORTHWHILE - 1, 0),
+        (64, 1e-6, 1.0, math.inf, decoding.MOST_WORKERS),
+        (8, 0.1, 1.0, decoding.WORTHWHILE - 1, 0),
     ],
 )
-def test_workers_keep_up_with_the_network(monkeypatch, cores, network, decoding, batches, workers):
-    monkeypatch.setattr(sampling, "usable_cores", lambda: cores)
-    assert worthwhile(network, decoding, batches) == workers
+def test_workers_keep_up_with_the_network(monkeypatch, cores, network, pace, batches, workers):
+    monkeypatch.setattr(decoding, "usable_cores", lambda: cores)
+    assert worthwhile(network, pace, batches) == workers
 
 
 def test_auto_begins_here_and_hires_when_that_pays(odd, monkeypatch):
-    monkeypatch.setattr(sampling, "usable_cores", lambda: 2)
-    monkeypatch.setattr(sampling, "WORTHWHILE", 0.0)
+    monkeypatch.setattr(decoding, "usable_cores", lambda: 2)
+    monkeypatch.setattr(decoding, "WORTHWHILE", 0.0)
     pids = list(decode(odd.Traced(), numbered(5), "auto"))
     assert pids[:6] == [os.getpid()] * 6
     assert len(set(pids[6:])) == 1
     assert os.getpid() not in pids[6:]
-    monkeypatch.setattr(sampling, "WORTHWHILE", math.inf)
+    monkeypatch.setattr(decoding, "WORTHWHILE", math.inf)
     few = decoded(numbered(5), Decoder(odd.Traced(), {}), workers="auto", batches=5)
     assert set(few) == {os.getpid()}
 
 
 def test_auto_decodes_here_what_cannot_be_sent(monkeypatch):
     """A domain whose module only this process has: one line, and all of the objects."""
-    monkeypatch.setattr(sampling, "usable_cores", lambda: 2)
-    monkeypatch.setattr(sampling, "WORTHWHILE", 0.0)
+    monkeypatch.setattr(decoding, "usable_cores", lambda: 2)
+    monkeypatch.setattr(decoding, "WORTHWHILE", 0.0)
     module = type(sys)("nowhere")
     module.Lost = type("Lost", (Clouds,), {"__module__": "nowhere"})
     monkeypatch.setitem(sys.modules, "nowhere", module)
@@ -740,10 +731,10 @@ class FullDisk:
 def test_a_full_disk_keeps_whole_objects():
     file = FullDisk(6)
     with pytest.raises(RunError, match=r"cannot write points.txt: No space left"):
-        sampling.append(file, b"2 2\n3 3\n")
+        writing.append(file, b"2 2\n3 3\n")
     assert file.content == b"1 1\n"
     file = FullDisk(100)
-    sampling.append(file, b"2 2\n3 3\n")
+    writing.append(file, b"2 2\n3 3\n")
     assert file.content == b"1 1\n2 2\n3 3\n"
 
 

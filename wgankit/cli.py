@@ -192,7 +192,7 @@ def _workers(text: str) -> int | str:
 
 def _write(domain: Any, objects: Iterator[Any], out: Path, count: int) -> None:
     """Write objects as they come, with a bar on a terminal, and say what is in the file."""
-    from wgankit.sampling import written
+    from wgankit.writing import written
 
     begun, done = time.monotonic(), 0
     try:

@@ -17,6 +17,7 @@ import torch
 
 from wgankit import __version__
 from wgankit import state as states
+from wgankit.decoding import Decoder, decoded
 from wgankit.domain import (
     LEARNT,
     Domain,
@@ -33,7 +34,7 @@ from wgankit.objective import objective_named
 from wgankit.penalty import penalty_from
 from wgankit.processes import Processes, launch
 from wgankit.run import RunFolder
-from wgankit.sampling import BATCH, Decoder, check_stream, decoded, generate
+from wgankit.sampling import BATCH, check_stream, generate
 from wgankit.space import Points, batch_size, join, leaves, pick
 from wgankit.training import Training, train
 

@@ -44,7 +44,7 @@ def shared_out(
         RunError: a process ended early.
         WgankitError: what the function raised.
     """
-    from wgankit.sampling import usable_cores  # imports torch, which no worker needs
+    from wgankit.decoding import usable_cores  # imports torch, which no worker needs
 
     if workers is not None and workers < 0:
         raise SettingError(f"workers is a number of processes >= 0; got {workers}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -423,3 +424,11 @@ def test_the_objective_is_a_setting(clouds, tmp_path):
         .objective,
         wgankit.Wasserstein,
     )
+
+
+def test_tracing_is_told_with_its_time(clouds, tmp_path, capsys):
+    wgankit.recipe("clouds").fit(
+        "square", out=tmp_path / "run", device="cpu", steps=2, batch=16, compile="trace"
+    )
+    told = capsys.readouterr()
+    assert re.search(r"traced in 0:\d\d", told.out + told.err)

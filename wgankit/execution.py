@@ -132,7 +132,10 @@ class Execution(ABC):
     """A way to carry out the parts of a step."""
 
     seconds = 0.0
-    """Spent on compiling."""
+    """Spent on tracing and compiling."""
+
+    done = ""
+    """What took these seconds."""
 
     def look_again(self) -> None:
         """Find out, at the next step, whether the networks still do what they did."""
@@ -302,7 +305,7 @@ class Compiled(Execution):
     """
 
     def __init__(self, written: AsWritten, way: Way) -> None:
-        self.written, self.way = written, way
+        self.written, self.way, self.done = written, way, way.done
         iteration, generator, critic = written.iteration, written.generator, written.critic
         device, masked = iteration.device, self._masked
         made = Networks(masked(iteration.points), {"generator": generator.network})
@@ -331,7 +334,7 @@ class Compiled(Execution):
 
     @property
     def seconds(self) -> float:  # type: ignore[override]
-        """Spent on compiling."""
+        """Spent on tracing and compiling."""
         return sum(part.seconds for part in self.parts)
 
     def look_again(self) -> None:

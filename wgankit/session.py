@@ -139,12 +139,12 @@ class Session:
         return self.told_to_stop if read else 0
 
     def _tell_compiled(self) -> None:
-        """Say once how long compiling took."""
+        """Say once how long tracing or compiling took."""
         seconds = self.training.execution.seconds
         if seconds > self.told_seconds:
             self.told_seconds = seconds
             self.teller.note("")
-            self.teller.say(f"compiled in {clock(seconds)}")
+            self.teller.say(f"{self.training.execution.done} in {clock(seconds)}")
 
     def _to_evaluate(self, step: Step) -> bool:
         return step.index % self.evaluate_every == 0 or step.index == self.settings["steps"]

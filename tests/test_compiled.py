@@ -355,6 +355,17 @@ class _Torn(nn.Module):
         return self.net(x) * (1.0 if bool(x.detach().sum() < 1e9) else 2.0)
 
 
+class _Chosen(nn.Module):
+    """Sums up a choice of points whose number depends on them."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = critic_of()
+
+    def forward(self, x):
+        return self.net(x) + self.net(x[x[:, 0] > x[:, 0].mean()]).sum()
+
+
 class _Picky(nn.Module):
     """Draws as the data says."""
 
@@ -368,7 +379,13 @@ class _Picky(nn.Module):
 
 @pytest.mark.filterwarnings("ignore::wgankit.errors.CompileWarning")
 @pytest.mark.parametrize(
-    ("critic", "words"), [(_Torn, "data"), (_Picky, "random numbers")], ids=["torn", "picky"]
+    ("critic", "words"),
+    [
+        (_Torn, "depends on the numbers in its tensors"),
+        (_Chosen, "depends on the numbers in its tensors"),
+        (_Picky, "random numbers"),
+    ],
+    ids=["torn", "chosen", "picky"],
 )
 def test_what_cannot_be_compiled_runs_as_written_with_a_warning(critic, words, traced):
     def training(compile):

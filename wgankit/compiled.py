@@ -127,7 +127,7 @@ class Part:
             self.code = Code(self.networks, arguments, last, self.then, self.way.make)
             self.refused = self.objection(arguments, last)
         except Exception as error:
-            self.refused = f"{type(error).__name__}: {first_line(error)}"
+            self.refused = reason(error)
         self.seconds += time.monotonic() - begun
         if self.refused:
             self.code = None
@@ -301,6 +301,24 @@ def differs(error: float, allowed: float) -> str:
     return (
         f"differs from the one as written by {error:.1e} of its size, and {allowed:.0e} is allowed"
     )
+
+
+def reason(error: Exception) -> str:
+    """Return why something could not be traced or compiled, as people say it."""
+    if type(error).__name__ in UNDECIDED:
+        return (
+            "what it does depends on the numbers in its tensors, as in x[x > 0] or in an `if`; "
+            "only time is lost, and torch.where in their place would win it back"
+        )
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+UNDECIDED = {
+    "DataDependentOutputException",
+    "DynamicOutputShapeException",
+    "GuardOnDataDependentSymNode",
+}
+"""Errors of tracing that mean that values decide about operations or shapes."""
 
 
 def first_line(error: Exception) -> str:

@@ -1,18 +1,25 @@
-"""`molecules:latent` on all of MOSES on one GPU, in parts that each take less than ten minutes.
+"""`molecules:latent` on all of MOSES in parts, on one GPU or on one core of a CPU (`--core`).
 
     python -m benchmarks.latent_h200 tokens --folder F             # once, where rdkit is
     python -m benchmarks.latent_h200 autoencoder --folder F        # again and again until done
+    python -m benchmarks.latent_h200 choose --folder F             # level and temperature
     python -m benchmarks.latent_h200 wgan --folder F               # again and again until done
     python -m benchmarks.latent_h200 sample --folder F -n 30000    # writes F/samples.smi
+    python -m benchmarks.latent_h200 ship --folder F --out RUN     # a run folder in float16
 
-Only the first part needs chemistry; the others read `tokens.bin` and `vocabulary.json`.  A part
-goes on from the files that the one before left, ends after `--minutes`, and says whether it is
+Only `tokens` and `choose` need chemistry; the others read `tokens.bin` and `vocabulary.json`.  A
+part goes on from the files that the one before left, ends after `--minutes`, and says whether it is
 done.  Every file is smaller than 16 MiB, and no part writes more than eight, so that they can be
 carried between machines: what is longer is cut, and the moments of the optimisers are kept in
 bfloat16 (a run in parts is therefore not bit for bit the run in one).
 
-How many epochs and steps there are is decided in the first minute of a part, from the speed that is
-seen there and `--budget`, and written down in `plan.json`.
+How many steps there are is decided in the first minute of a part, from the speed that is seen there
+and nine tenths of `--budget`, and written down in `plan.json`.
+
+`choose` samples the normal law of moved points at several levels and temperatures, and keeps what
+is best by held-out molecules of the training set; no test set is looked at.  After the WGAN,
+`choose --law generator` does so again for the temperature alone.  `sample --law` puts the normal
+law (`normal`) or moved held-out molecules (`held-out`) in the generator's place.
 
     python -m benchmarks.latent_h200 all --tiny --folder F
 
@@ -26,7 +33,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +45,12 @@ import wgankit
 from benchmarks.command import tell_header
 from wgankit import Normal, Penalty
 from wgankit import state as states
+from wgankit.domain import LEARNT
+from wgankit.run import RunFolder
 from wgankit.space import leaves
 from wgankit.spaces import Sphere
 from wgankit_molecules.autoencoder import (
+    BLOCK,
     Autoencoder,
     autoencoder_from,
     decode_points,
@@ -48,14 +58,50 @@ from wgankit_molecules.autoencoder import (
     reconstruction,
 )
 from wgankit_molecules.autoencoder_training import Schooling, words
-from wgankit_molecules.latent_networks import LatentCritic, LatentGenerator, Law, law_of
+from wgankit_molecules.latent_networks import (
+    LatentCritic,
+    LatentGenerator,
+    Law,
+    Prepared,
+    law_of,
+    moved,
+    onto_sphere,
+)
+from wgankit_molecules.metrics import valid_form
+from wgankit_molecules.moses_chemnet import Law as ChemNetLaw
+from wgankit_molecules.moses_chemnet import features, frechet
+from wgankit_molecules.moses_chemnet import law as chemnet_law
 from wgankit_molecules.tokens import decode_tokens, encode_tokens, packed, unpacked
 
 LARGEST_FILE = 15 * 2**20
 """Bytes of the largest file that a part leaves."""
 
-HELD_OUT = 2_000
+HELD_OUT = 10_000
 """Molecules at the end of the rows that nothing is trained on."""
+
+SLACK = 0.9
+"""Share of a budget that is planned with."""
+
+KEEP_EVERY = 60.0
+"""Seconds between saves."""
+
+RETURNED = 2_000
+"""Held-out molecules of which it is told how many come back."""
+
+LAW_OF = 20_000
+"""Points that a normal law is taken of where nothing is trained."""
+
+KEPT_ALONG = 2_000
+"""Molecules that a shipped run holds along; half of them count as its training molecules."""
+
+CHOSEN_BY = 2_000
+"""Samples and held-out molecules that a level is chosen by."""
+
+LEVELS, TEMPERATURES = (1.0, 1.3, 1.7, 2.2, 3.0), (0.5, 0.3, 0.7, 1.0)
+"""What is chosen from: each level at the first temperature, then the best one at the others."""
+
+LEAST_VALID, LEAST_NOVEL, DEAR = 0.97, 0.90, 10.0
+"""Shares below which the choice pays, in units of FCD for a share of 1."""
 
 DONE = 0
 GO_ON = 3
@@ -68,23 +114,27 @@ class Scale:
 
     Arguments:
         autoencoder: settings (`wgankit_molecules.autoencoder.AUTOENCODER`), epochs left out.
+        points: at most so many are looked at by the WGAN.
         inputs: normal numbers that a molecule is made of.
         width: of generator and critic.
         depth: of both.
         batch: of the WGAN.
         n_critic: updates of the critic for one of the generator.
         rate: of both players.
+        ema: of the generator's average.
         warm: steps before speed is looked at.
         timed: steps that are timed.
     """
 
     autoencoder: Mapping[str, Any]
+    points: int = 2_000_000
     inputs: int = 128
     width: int = 512
     depth: int = 3
     batch: int = 1_024
     n_critic: int = 2
     rate: float = 3e-4
+    ema: float = 0.999
     warm: int = 30
     timed: int = 60
 
@@ -92,9 +142,13 @@ class Scale:
 # The decoder and the generator, which are all that sampling needs, stay below 20 MB in float16.
 FULL = Scale(
     {
-        "latent": 128, "encoder": 448, "decoder": 704, "layers": 2, "noise": 0.6,
+        "latent": 128, "encoder": 448, "decoder": 704, "layers": 2,
         "batch": 1_024, "rate": 2e-3, "warm_up": 400, "precision": "bf16-mixed",
     }
+)  # fmt: skip
+CORE = Scale(
+    {"latent": 128, "encoder": 192, "decoder": 640, "batch": 128, "precision": "bf16-mixed"},
+    points=60_000, width=256, depth=2, batch=256, rate=6e-4, ema=0.995, warm=10, timed=60,
 )  # fmt: skip
 TINY = Scale(
     {"latent": 16, "encoder": 16, "decoder": 24, "batch": 32, "precision": "32-true"},
@@ -121,8 +175,9 @@ class Job:
     budget: float
 
     def rows(self) -> Tensor:
-        """Return all tokens."""
-        return unpacked((self.folder / "tokens.bin").read_bytes())
+        """Return all tokens in random order, the same whenever it is asked for."""
+        rows = unpacked((self.folder / "tokens.bin").read_bytes())
+        return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
 
     def vocabulary(self) -> dict[str, Any]:
         """Return the tokens' names, the length of rows, and the autoencoder's settings if known."""
@@ -136,7 +191,7 @@ class Job:
         if name not in known:
             known[name] = decide()
             states.write_text(path, json.dumps(known) + "\n")
-            print(f"{name}: {known[name]:,}", flush=True)
+            print(f"{name} planned: {known[name]:,}", flush=True)
         return known[name]
 
 
@@ -184,16 +239,15 @@ def remove_parts(folder: Path, stem: str) -> None:
 
 
 def make_tokens(job: Job, tiny: bool) -> int:
-    """Write the tokens of MOSES, or of a few molecules of QM9, in random order."""
+    """Write the tokens of MOSES, or of a few molecules of QM9, in the order of their file."""
     from wgankit_molecules.data import moses, qm9_10k
     from wgankit_molecules.latent import canonical_strings
 
     strings, _, skipped = canonical_strings(qm9_10k()[:400] if tiny else moses())
     encoded = encode_tokens(strings)
     (rows,) = leaves(encoded.points)
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     job.folder.mkdir(parents=True, exist_ok=True)
-    content = packed(rows[order])
+    content = packed(rows)
     (job.folder / "tokens.bin").write_bytes(content)
     states.write_text(job.folder / "vocabulary.json", json.dumps(encoded.vocabulary) + "\n")
     print(
@@ -213,10 +267,11 @@ def held_out(rows: Tensor) -> Tensor:
     return rows[len(train_on(rows)) :]
 
 
-def schooling_of(job: Job, rows: Tensor, epochs: int) -> Schooling:
+def schooling_of(job: Job, rows: Tensor, steps: int) -> Schooling:
     """Return the autoencoder's training at its beginning."""
+    each = len(rows) // min(job.scale.autoencoder["batch"], len(rows))
     with states.seeded(0):
-        settings = {**job.scale.autoencoder, "epochs": epochs}
+        settings = {**job.scale.autoencoder, "epochs": steps / each}
         made = Autoencoder(len(job.vocabulary()["tokens"]), rows.shape[1], settings)
     return Schooling(made, rows, seed=0, device=job.device)
 
@@ -238,22 +293,23 @@ def seconds_a_step(job: Job, step: Callable[[], Any]) -> float:
     return (synchronised(job.device) - begun) / job.scale.timed
 
 
-def decide_epochs(job: Job, rows: Tensor) -> int:
-    """Return how many epochs fit into the budget."""
-    trial = schooling_of(job, rows, 1_000)
-    epoch = seconds_a_step(job, lambda: next(trial)) * trial.each
-    print(f"an epoch takes {epoch:.1f} s, {len(rows) / epoch:,.0f} molecules a second", flush=True)
-    return max(1, math.floor(job.budget / epoch))
+def decide_lessons(job: Job, rows: Tensor) -> int:
+    """Return how many steps of the autoencoder fit into the budget."""
+    trial = schooling_of(job, rows, 1_000_000)
+    step = seconds_a_step(job, lambda: next(trial))
+    print(f"{trial.batch / step:,.0f} molecules a second", flush=True)
+    return max(1, math.floor(SLACK * job.budget / step))
 
 
 def train_autoencoder(job: Job) -> int:
     """Go on with the autoencoder until it is done or the time is over."""
     rows = train_on(job.rows())
-    school = schooling_of(job, rows, job.plan("epochs", lambda: decide_epochs(job, rows)))
+    school = schooling_of(job, rows, job.plan("lessons", lambda: decide_lessons(job, rows)))
     before = read_parts(job.folder, "schooling")
     if before:
         school.load_state_dict(before)
-    begun, first, told = synchronised(job.device), school.index, time.monotonic()
+    begun, first = synchronised(job.device), school.index
+    told = kept = time.monotonic()
     for done, lesson in school:
         now = time.monotonic()
         if now - told > 20:
@@ -261,6 +317,9 @@ def train_autoencoder(job: Job) -> int:
             print(words(done, school.steps, lesson), flush=True)
         if now > job.ends:
             break
+        if now - kept > KEEP_EVERY:
+            kept = now
+            write_parts(school.state_dict(), job.folder, "schooling")
     spent = synchronised(job.device) - begun
     speed = (school.index - first) * school.batch / max(spent, 1e-9)
     print(f"step {school.index:,} of {school.steps:,}, {speed:,.0f} molecules a second")
@@ -276,10 +335,13 @@ def finish_autoencoder(job: Job, made: Autoencoder) -> None:
     vocabulary = {**job.vocabulary(), "autoencoder": made.settings}
     state = {name: one.half().cpu() for name, one in made.state_dict().items()}
     kept = autoencoder_from(vocabulary, state).to(job.device)
-    unseen = held_out(job.rows())
-    for noise in (0.0, made.settings["noise"]):
-        share = reconstruction(kept, unseen, noise=noise)
-        print(f"{share:.2%} of {len(unseen):,} held-out molecules come back at noise {noise}")
+    unseen = held_out(job.rows())[:RETURNED]
+    for level in (0.0, 0.3, 0.6, 1.0):
+        with states.seeded(1, job.device):
+            share = reconstruction(kept, unseen, level=level)
+        print(f"{share:.2%} of {len(unseen):,} held-out molecules come back at level {level}")
+        if not level:
+            vocabulary["reconstruction"] = share
     states.write_text(job.folder / "vocabulary.json", json.dumps(vocabulary) + "\n")
     write_parts(state, job.folder, "autoencoder")
     remove_parts(job.folder, "schooling")
@@ -299,31 +361,129 @@ def generator_of(job: Job, law: Law | None = None) -> LatentGenerator:
     return LatentGenerator(scale.inputs, latent, width=scale.width, depth=scale.depth, law=law)
 
 
+def level_of(job: Job) -> float:
+    """Return the level that was chosen."""
+    known = job.vocabulary()
+    if "level" not in known:
+        raise wgankit.RunError(f"no level is chosen in {job.folder}; do it first: choose")
+    return float(known["level"])
+
+
+def points_of(job: Job, made: Autoencoder, most: int) -> Tensor:
+    """Return the points of at most so many molecules that are trained on."""
+    begun = synchronised(job.device)
+    points = encode_rows(made, train_on(job.rows())[:most])
+    print(f"{len(points):,} encoded in {synchronised(job.device) - begun:.1f} s", flush=True)
+    return points
+
+
+# Choosing ---------------------------------------------------------------------------------------
+
+
+def normal_points(points: Tensor, level: float, count: int) -> Tensor:
+    """Return points drawn from the normal law of moved ones, on the sphere."""
+    law = law_of(moved(points, level))
+    return onto_sphere(law.centre + torch.randn(count, len(law.centre)) @ law.factor.T)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges strings by molecules of the training set alone.
+
+    Arguments:
+        known: the strings that are trained on, canonical.
+        real: ChemNet's features of some that are not.
+    """
+
+    known: frozenset[str]
+    real: ChemNetLaw
+
+    def figures(self, said: Sequence[str]) -> dict[str, float]:
+        """Return shares of strings, and the FCD of the valid ones to the held-out molecules."""
+        valid = [text for text in map(valid_form, said) if text]
+        distinct = set(valid)
+        apart = frechet(chemnet_law(features(valid)), self.real) if len(valid) > 1 else math.inf
+        return {
+            "valid": len(valid) / len(said),
+            "unique": len(distinct) / max(1, len(valid)),
+            "novel": len(distinct - self.known) / max(1, len(distinct)),
+            "FCD": apart,
+        }
+
+
+def judge_of(job: Job) -> Judge:
+    """Return who judges."""
+    rows, vocabulary = job.rows(), job.vocabulary()
+    real = decode_tokens(held_out(rows)[-CHOSEN_BY:], vocabulary)
+    print(f"judged by {len(real):,} held-out molecules", flush=True)
+    known = frozenset(decode_tokens(train_on(rows), vocabulary))
+    return Judge(known, chemnet_law(features(real)))
+
+
+def badness(figures: Mapping[str, float]) -> float:
+    """Return what is made small: FCD, and a price for shares that are too low."""
+    short_of_valid = max(0.0, LEAST_VALID - figures["valid"])
+    short_of_novel = max(0.0, LEAST_NOVEL - figures["novel"])
+    return figures["FCD"] + DEAR * (short_of_valid + short_of_novel)
+
+
+def choose(job: Job, law: str) -> int:
+    """Choose temperature, and level if the law is not the generator's, and write them down."""
+    made, judge, vocabulary = autoencoder_of(job), judge_of(job), job.vocabulary()
+    points = torch.zeros(0) if law == "generator" else points_of(job, made, LAW_OF)
+
+    def bad(level: float, temperature: float) -> float:
+        with states.seeded(2, job.device):
+            drawn = (
+                generated_points(job, CHOSEN_BY)
+                if law == "generator"
+                else normal_points(points, level, CHOSEN_BY)
+            )
+        rows = decode_points(made, drawn, level=level, temperature=temperature)
+        figures = judge.figures(decode_tokens(rows, vocabulary))
+        told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        found = badness(figures)
+        print(f"level {level}, temperature {temperature}: {told}; {found:.3f}", flush=True)
+        return found
+
+    first, *others = TEMPERATURES
+    levels = (level_of(job),) if law == "generator" else LEVELS
+    tried = {(level, first): bad(level, first) for level in levels}
+    level = min(tried, key=lambda one: tried[one])[0]
+    tried |= {(level, other): bad(level, other) for other in others}
+    level, temperature = min(tried, key=lambda one: tried[one])
+    chosen = {"level": level, "temperature": temperature}
+    states.write_text(job.folder / "vocabulary.json", json.dumps({**vocabulary, **chosen}) + "\n")
+    print(f"chosen: {chosen}")
+    return DONE
+
+
+# The game ---------------------------------------------------------------------------------------
+
+
 def training_of(job: Job, points: Tensor, steps: int) -> wgankit.Training:
     """Return the WGAN at its beginning."""
-    scale, latent = job.scale, points.shape[1]
+    scale, latent, level = job.scale, points.shape[1], level_of(job)
     with states.seeded(0):
-        generator = generator_of(job, law_of(points))
+        generator = generator_of(job, law_of(moved(points, level)))
         critic = LatentCritic(latent, width=scale.width, depth=scale.depth)
     return wgankit.train(
         generator, critic, points, space=Sphere(math.sqrt(latent)), latent=Normal(scale.inputs),
         penalty=Penalty(weight=10.0), steps=steps, batch=scale.batch, n_critic=scale.n_critic,
         generator_rate=scale.rate, critic_rate=scale.rate, betas=(0.0, 0.9),
-        schedule=lambda step: max(0.05, min(1.0, 2 * (1 - step / steps))), ema=0.999,
-        device=job.device.type, precision="bf16-mixed" if job.device.type == "cuda" else "32-true",
+        schedule=lambda step: max(0.05, min(1.0, 2 * (1 - step / steps))), ema=scale.ema,
+        prepare=Prepared(level), device=job.device.type,
+        precision="32-true" if job.scale is TINY else "bf16-mixed",
     )  # fmt: skip
 
 
 def train_wgan(job: Job) -> int:
     """Go on with the WGAN until it is done or the time is over."""
-    begun = synchronised(job.device)
-    made, rows = autoencoder_of(job), train_on(job.rows())
-    points = encode_rows(made, rows, batch=8_192)
-    print(f"encoded in {synchronised(job.device) - begun:.1f} s", flush=True)
+    points = points_of(job, autoencoder_of(job), job.scale.points)
 
     def decide() -> int:
         trial = training_of(job, points, 1_000_000)
-        return max(1, math.floor(job.budget / seconds_a_step(job, lambda: next(trial))))
+        return max(1, math.floor(SLACK * job.budget / seconds_a_step(job, lambda: next(trial))))
 
     training = training_of(job, points, job.plan("steps", decide))
     before = read_parts(job.folder, "wgan")
@@ -347,29 +507,84 @@ def train_wgan(job: Job) -> int:
     return DONE
 
 
-def sample(job: Job, count: int) -> int:
-    """Write SMILES strings, one a line, and tell how many a second come out."""
-    made, generator = autoencoder_of(job), generator_of(job)
+def trained_generator(job: Job) -> LatentGenerator:
+    """Return the generator of the parts before."""
+    generator = generator_of(job)
     state = read_parts(job.folder, "generator")
     if state is None:
         raise wgankit.RunError(f"no generator in {job.folder}; train it first: wgan")
     generator.load_state_dict(state)
-    generator = generator.to(job.device).eval()
+    return generator.to(job.device).eval()
 
-    @torch.no_grad()
-    def draw(size: int) -> list[str]:
-        latents = torch.randn(size, job.scale.inputs, device=job.device)
-        rows = decode_points(made, generator(latents), batch=8_192)
-        return decode_tokens(rows, job.vocabulary())
 
+@torch.no_grad()
+def generated_points(job: Job, count: int) -> Tensor:
+    """Return points of the generator."""
+    generator, sizes = trained_generator(job), [BLOCK] * (count // BLOCK) + [count % BLOCK]
+    latents = (torch.randn(size, job.scale.inputs, device=job.device) for size in sizes if size)
+    return torch.cat([generator(some) for some in latents])
+
+
+def drawn_points(job: Job, made: Autoencoder, law: str, count: int) -> Tensor:
+    """Return points of the generator, of the normal law, or of moved held-out molecules."""
+    if law == "generator":
+        return generated_points(job, count)
+    if law == "normal":
+        return normal_points(points_of(job, made, LAW_OF), level_of(job), count)
+    return moved(encode_rows(made, held_out(job.rows())[:count]), level_of(job))
+
+
+def sample(job: Job, law: str, count: int) -> int:
+    """Write SMILES strings, one a line, and tell how many a second come out."""
+    made, known = autoencoder_of(job), job.vocabulary()
     with states.seeded(1, job.device):
-        draw(min(count, 1_000))
-        begun = synchronised(job.device)
-        drawn = draw(count)
-        spent = synchronised(job.device) - begun
-    states.write_text(job.folder / "samples.smi", "".join(f"{text}\n" for text in drawn))
-    print(f"{count:,} strings in {spent:.2f} s, {count / spent:,.0f} a second")
+        points = drawn_points(job, made, law, count)
+    begun = synchronised(job.device)
+    rows = decode_points(made, points, level=known["level"], temperature=known["temperature"])
+    spent = synchronised(job.device) - begun
+    said = decode_tokens(rows, known)
+    path = job.folder / ("samples.smi" if law == "generator" else f"samples-{law}.smi")
+    states.write_text(path, "".join(f"{text}\n" for text in said))
+    print(f"{len(said):,} strings in {spent:.2f} s, {len(said) / spent:,.0f} a second, in {path}")
     return DONE
+
+
+def ship(job: Job, out: Path) -> int:
+    """Write a run folder that holds what sampling needs, in float16, and held-out molecules."""
+    scale, known, made = job.scale, job.vocabulary(), autoencoder_of(job)
+    vocabulary = {name: value for name, value in known.items() if name != "counts"}
+    rows = held_out(job.rows())[:KEPT_ALONG].clone()
+    generator = trained_generator(job).state_dict()
+    learnt = {f"law.{name}": generator[name] for name in Law._fields}
+    learnt |= {f"autoencoder.{name}": one.half() for name, one in made.state_dict().items()}
+    model = {"inputs": scale.inputs, "width": scale.width, "depth": scale.depth}
+    model |= {name: vocabulary[name] for name in ("level", "temperature", "autoencoder")}
+    settings = wgankit.recipe("molecules:latent").defaults
+    settings |= {"batch": scale.batch, "n_critic": scale.n_critic, "rate": scale.rate}
+    settings |= {"ema": scale.ema, "steps": job.plan("steps", lambda: 1)}
+    settings["model"] = {**settings["model"], **model}
+    count = len(rows)
+    config = {
+        "wgankit": wgankit.__version__, "recipe": "molecules:latent",
+        "source": "data set moses", "settings": settings, "vocabulary": vocabulary, "skipped": {},
+        "objects": count, "held_out": count // 2,
+    }  # fmt: skip
+    order = torch.arange(count)
+    data = {
+        "points": (encode_rows(made, rows).half(), rows), LEARNT: learnt,
+        "held_out": order[: count // 2], "training": order[count // 2 :],
+    }  # fmt: skip
+    folder = RunFolder(out)
+    folder.create(config, data)
+    average = {name: one.half().cpu() for name, one in generator.items()}
+    states.save({"average": average}, folder.best)
+    size = sum(path.stat().st_size for path in out.iterdir())
+    print(f"{out}: {size / 1e6:.1f} MB")
+    return DONE
+
+
+PARTS = ("tokens", "autoencoder", "choose", "wgan", "sample", "ship")
+"""In the order in which they are run."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -377,18 +592,25 @@ def main(arguments: list[str] | None = None) -> int:
     reader = argparse.ArgumentParser(
         prog="python -m benchmarks.latent_h200", description="molecules:latent in parts"
     )
-    reader.add_argument("part", choices=("tokens", "autoencoder", "wgan", "sample", "all"))
+    reader.add_argument("part", choices=(*PARTS, "all"))
     reader.add_argument("--folder", type=Path, required=True, help="where the files are")
     reader.add_argument("--minutes", type=float, default=8.5, help="of this call, at most")
     reader.add_argument(
         "--budget", type=float, help="minutes of all calls of a part; 16 autoencoder, 8 wgan"
     )
     reader.add_argument("-n", "--count", type=int, default=30_000, help="strings to draw")
-    reader.add_argument("--tiny", action="store_true", help="a trial on few molecules")
+    reader.add_argument(
+        "--law", choices=("generator", "normal", "held-out"),
+        help="where points come from; normal for choose, generator for sample",
+    )  # fmt: skip
+    reader.add_argument("--out", type=Path, help="run folder that ship makes; F/run")
+    sizes = reader.add_mutually_exclusive_group()
+    sizes.add_argument("--tiny", action="store_true", help="a trial on few molecules")
+    sizes.add_argument("--core", action="store_true", help="sizes for one core of a CPU")
     reader.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = reader.parse_args(arguments)
     tell_header()
-    parts = ("tokens", "autoencoder", "wgan", "sample") if options.part == "all" else [options.part]
+    parts = PARTS if options.part == "all" else [options.part]
     for part in parts:
         code = run(part, options)
         while options.part == "all" and code == GO_ON:
@@ -402,16 +624,20 @@ def run(part: str, options: argparse.Namespace) -> int:
     usual = 0.02 if options.tiny else {"autoencoder": 16.0, "wgan": 8.0}.get(part, 0.0)
     job = Job(
         options.folder,
-        TINY if options.tiny else FULL,
+        TINY if options.tiny else CORE if options.core else FULL,
         torch.device(options.device),
         time.monotonic() + 60 * options.minutes,
         60 * (options.budget or usual),
     )
-    if part == "tokens":
-        return make_tokens(job, options.tiny)
-    if part == "sample":
-        return sample(job, options.count)
-    return train_autoencoder(job) if part == "autoencoder" else train_wgan(job)
+    parts: dict[str, Callable[[], int]] = {
+        "tokens": lambda: make_tokens(job, options.tiny),
+        "autoencoder": lambda: train_autoencoder(job),
+        "choose": lambda: choose(job, options.law or "normal"),
+        "wgan": lambda: train_wgan(job),
+        "sample": lambda: sample(job, options.law or "generator", options.count),
+        "ship": lambda: ship(job, options.out or job.folder / "run"),
+    }
+    return parts[part]()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ _WHERE = {
     "PairLatent": "blocks",
     "WalkCritic": "blocks",
     "TreeGenerator": "trees",
+    "Partition": "partition",
+    "Choices": "surroundings",
     "Described": "surroundings",
     "SetCritic": "surroundings",
     "Surroundings": "surroundings",
@@ -88,10 +90,12 @@ if TYPE_CHECKING:
     from wgankit_graphs.nodes import components as components
     from wgankit_graphs.nodes import from_networkx as from_networkx
     from wgankit_graphs.nodes import from_pyg as from_pyg
+    from wgankit_graphs.partition import Partition as Partition
     from wgankit_graphs.paths import all_distances as all_distances
     from wgankit_graphs.pictures import draw_graphs as draw_graphs
     from wgankit_graphs.recipe import LabelledGraphsDomain as LabelledGraphsDomain
     from wgankit_graphs.sizes import BySize as BySize
+    from wgankit_graphs.surroundings import Choices as Choices
     from wgankit_graphs.surroundings import Described as Described
     from wgankit_graphs.surroundings import SetCritic as SetCritic
     from wgankit_graphs.surroundings import Surroundings as Surroundings

@@ -26,6 +26,7 @@ from wgankit_graphs.networks import (
     multilayer,
     start_at,
 )
+from wgankit_graphs.partition import GAIN, Partition, Shared, members
 
 
 @final
@@ -71,7 +72,12 @@ class PairLatent(Conditioned):
         return (*parts, half + half.transpose(1, 2))
 
 
-STEEPEST_LOGIT = 6.0
+QUIET = 0.03
+"""Factor on what blocks add of their own to the logits of edges: blocks begin nearly alike, since
+the data may be so, and what all have in common is learnt first."""
+
+
+STEEPEST_LOGIT = 8.0
 """Logits of edges are squashed into this range: a probability that has gone to 0 hardly moves."""
 
 
@@ -92,16 +98,20 @@ def toss(logits: Tensor, coins: Tensor) -> Tensor:
     They agree for critics that one edge changes little, as those of large graphs do.
     """
     chances = logits.softmax(-1)
-    if logits.shape[-1] == 2:
-        hard = torch.stack([coins < chances[..., 0], coins >= chances[..., 0]], -1)
-        return hard.to(chances.dtype) + (chances - chances.detach())
     drawn = (coins.unsqueeze(-1) >= chances.detach().cumsum(-1)[..., :-1]).sum(-1)
     hard = functional.one_hot(drawn, logits.shape[-1])
     return hard.to(chances.dtype) + (chances - chances.detach())
 
 
-HASTE = 3.0
-"""Factor on the logits of lengths, which have to go far where a token shall take no nodes."""
+def toss_coin(logits: Tensor, coins: Tensor) -> Tensor:
+    """Return 1 with the probability of a logit, else 0, with the gradient of the probability.
+
+    Arguments:
+        logits: of any shape.
+        coins: uniform numbers of that shape.
+    """
+    chances = logits.sigmoid()
+    return (coins < chances).to(chances.dtype) + (chances - chances.detach())
 
 
 @final
@@ -147,46 +157,34 @@ class Intervals(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, everyone)
         tokens = self.leave(tokens)
-        return tokens, (HASTE * self.length(tokens)).squeeze(-1).softmax(-1)
+        return tokens, self.length(tokens).squeeze(-1).softmax(-1)
 
     def members(self, parts: Tensor, slots: Tensor, number: Tensor) -> Tensor:
-        """Return how much each node belongs to each token, `(B, N, count)`.
-
-        Arguments:
-            parts: that the tokens take, `(B, count)`.
-            slots: places of the nodes, 0, 1, ..., `(B, N)`.
-            number: of nodes, `(B, 1)`.
-        """
-        number = number.clamp_min(1)
-        ends = parts.cumsum(-1)[:, None, :-1]
-        place = ((slots + 0.5) / number).unsqueeze(-1)
-        soft = ((place - ends) * (number / self.softness).unsqueeze(-1)).sigmoid()
-        beyond = (place > ends).to(soft.dtype) + (soft - soft.detach())
-        steps = functional.pad(functional.pad(beyond, (1, 0), value=1.0), (0, 1))
-        return steps[..., :-1] - steps[..., 1:]
+        """Return how much each node belongs to each token, `(B, N, count)` (see `members`)."""
+        return members(parts, slots, number, self.softness)
 
 
 @final
 class BlockGenerator(nn.Module):
     """Latents -> graphs with edges that are independent given the blocks their ends are in.
 
-    Tokens, one for each block, listen to each other and to what the whole graph shares.  Each
-    says how large a part of the nodes is its own: nodes are spread evenly over [0, 1] and blocks
-    are intervals, so that sizes do not fluctuate by chance as those of independent memberships
-    would.  How often two nodes are joined is a learnt function of their blocks' tokens, plus, if
-    wanted, a product of what the nodes make of their own latents.  Equivariant under renumbering.
+    A `Partition` draws how many blocks there are and shares the nodes among them: nodes are spread
+    evenly over [0, 1] and blocks are intervals, so that sizes do not fluctuate by chance as those
+    of independent memberships would.  How often two nodes are joined is a learnt function of their
+    blocks' tokens, plus, if wanted, a product of what the nodes make of their own latents.
+    Equivariant under renumbering.
 
     Arguments:
         node_labels: K, "nothing" included.
         edge_labels: L, "nothing" included.
         size: N, nodes of a padded graph.
-        blocks: how many tokens; a token may take no nodes, and two may act as one.
+        blocks: the most that a graph has.  Learning starts with blocks of `size / blocks` nodes.
         node_law: shares of the K - 1 node labels in the data; where the untrained generator starts.
         edge_law: shares of the L edge labels in the data, "nothing" first.
         per_node: latent numbers of a node.
         per_graph: latent numbers of the graph.
         width: channels.
-        layers: rounds of attention among tokens.
+        layers: rounds of attention among blocks.
         heads: of the attention.
         softness: nodes on both sides of a border between blocks whose edges tell it to move.
         ranks: of the product of what both ends make of their own latents; with 0 the blocks alone
@@ -211,16 +209,16 @@ class BlockGenerator(nn.Module):
         ranks: int = 0,
     ) -> None:
         super().__init__()
-        self.size = size
-        self.blocks = Intervals(
-            blocks, per_graph + 1, width, layers=layers, heads=heads, softness=softness
-        )
-        self.pair_head = multilayer(2 * width, width, edge_labels)
-        self.inside = nn.Parameter(torch.zeros(edge_labels))
+        self.blocks = Partition(
+            blocks, per_graph, width,
+            size=size / blocks, layers=layers, heads=heads, softness=softness,
+        )  # fmt: skip
+        self.pair_head = multilayer(2 * width, width, edge_labels - 1)
+        self.odds = nn.Parameter(torch.zeros(2, edge_labels - 1))
         self.nodes = multilayer(per_node + width, width, width)
         self.node_head = nn.Sequential(nn.SiLU(), nn.Linear(width, node_labels - 1))
         # What nodes add of their own starts small: blocks have to be found first.
-        start = 0.1 * torch.randn(edge_labels, width, ranks) / width**0.5
+        start = 0.1 * torch.randn(edge_labels - 1, width, ranks) / width**0.5
         self.ends = nn.Parameter(start) if ranks else None
         start_at(self.node_head, node_law)
         self._start_as_groups(blocks, edge_law)
@@ -232,54 +230,62 @@ class BlockGenerator(nn.Module):
         From blocks that are all alike a critic's slopes say how many edges there should be long
         before they say where, and generators go for one dense block or for none.
         """
-        # All blocks begin alike: the data may be so, and differences are learnt soon enough.
-        last = cast(nn.Linear, self.pair_head[-1])
-        last.weight.mul_(0.1)
         if edge_law is None:
             return
         shares = torch.as_tensor(list(edge_law), dtype=torch.float32)
         density = (shares[1:] / shares.sum()).clamp_min(1e-4)
         between = density / 6
-        within = density * (blocks - (blocks - 1) / 6)
+        # Most graphs have fewer nodes than the largest, and so fewer blocks.
+        used = max(1.0, blocks / 2)
+        within = density * (used - (used - 1) / 6)
         within = within * (0.5 / within.sum()).clamp_max(1)
         odds = [(law / (1 - law.sum())).log() for law in (between, within)]
-        last.bias[0] = 0
-        last.bias[1:].copy_(odds[0])
-        self.inside[1:].copy_(odds[1] - odds[0])
+        self.odds.copy_(torch.stack(odds) / GAIN)
 
     def forward(self, latent: Points) -> Graphs:
         """Return graphs with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, L)`."""
         z, shared, there, slots, coins = leaves(latent)
         number = there.sum(1, keepdim=True)
-        # As loud as four of the shared numbers: how many blocks there are depends on it.
-        loud = 4 * (number / self.size - 0.5)
-        tokens, parts = self.blocks(torch.cat([shared, loud], 1))
+        tokens, parts, _ = self.blocks(shared, number)
         member = self.blocks.members(parts, slots, number)
         h = self.nodes(torch.cat([z, member @ tokens], -1))
         kinds = squash(self.node_head(h)).softmax(-1)
         if not self.training:
             kinds = functional.one_hot(kinds.argmax(-1), kinds.shape[-1]).to(kinds.dtype)
-        logits = self._between_blocks(tokens, member)
+        between = self.between(tokens).movedim(-1, 1)
+        sides = member.unsqueeze(1)
+        logits = (sides @ between @ sides.transpose(-1, -2)).movedim(1, -1)
         if self.ends is not None:
             ends = torch.einsum("bnw,lwr->blnr", h, self.ends)
             logits = logits + (ends @ ends.transpose(-1, -2)).movedim(1, -1)
         nodes = torch.cat([1 - there.unsqueeze(-1), kinds * there.unsqueeze(-1)], -1)
         return Graphs(nodes, self._edges(logits, there, coins))
 
-    def _between_blocks(self, tokens: Tensor, member: Tensor) -> Tensor:
+    def log_chance(self, latent: Points) -> Tensor:
+        """Return the logarithm of the chance of what was drawn without a slope, `(B,)`."""
+        _, shared, there, *_ = leaves(latent)
+        return cast(Shared, self.blocks(shared, there.sum(1, keepdim=True))).log_chance
+
+    def between(self, tokens: Tensor) -> Tensor:
+        """Return logits of edges' labels between blocks, `(B, count, count, L - 1)`.
+
+        They are odds against "nothing", so that no probability of an edge can be squashed away.
+        """
         a, b = tokens.unsqueeze(1), tokens.unsqueeze(2)
         same = torch.eye(tokens.shape[1], device=tokens.device).unsqueeze(-1)
-        logits = self.pair_head(torch.cat([a + b, a * b], -1)) + same * self.inside
-        # Against "nothing", so that no probability of an edge can be squashed away.
-        logits = squash(logits - logits[..., :1])
-        return torch.einsum("bik,bklc,bjl->bijc", member, logits, member)
+        all_ = GAIN * (self.odds[0] + same * (self.odds[1] - self.odds[0]))
+        own = QUIET * self.pair_head(torch.cat([a + b, a * b], -1))
+        return squash(all_ + own)
 
     @staticmethod
     def _edges(logits: Tensor, there: Tensor, coins: Tensor) -> Tensor:
         size = there.shape[1]
         pairs = there.unsqueeze(1) * there.unsqueeze(2)
         pairs = pairs * (1 - torch.eye(size, device=there.device))
-        bonds = toss(logits, coins)[..., 1:] * pairs.unsqueeze(-1)
+        if logits.shape[-1] == 1:
+            bonds = toss_coin(logits.squeeze(-1), coins) * pairs
+            return torch.stack([1 - bonds, bonds], -1)
+        bonds = toss(functional.pad(logits, (1, 0)), coins)[..., 1:] * pairs.unsqueeze(-1)
         return torch.cat([1 - bonds.sum(-1, keepdim=True), bonds], -1)
 
 

@@ -10,6 +10,8 @@ written in the vocabulary, which is plain data (JSON):
     sizes           how many graphs of the data have k nodes, at index k = 0, ..., N
     node_attribute  where networkx keeps the node labels, or None: graphs without node labels
     edge_attribute  the same for edges
+    node_numbers    if there are any: name, mean and deviation of real-valued attributes of nodes
+    edge_numbers    the same for edges
 
 A graph without labels has one node label and one edge label, whose value is None.
 """
@@ -28,6 +30,11 @@ from torch import Tensor
 
 from wgankit.domain import Encoded, Vocabulary, describe_skips
 from wgankit.errors import DataError, MissingPackageError, ShapeError
+from wgankit.space import Points
+from wgankit_graphs import attributes
+from wgankit_graphs.attributes import NO_NUMBERS, Names
+from wgankit_graphs.attributes import Skip as _Skip
+from wgankit_graphs.memory import check_stored
 
 if TYPE_CHECKING:
     import networkx
@@ -63,16 +70,14 @@ class GraphLabels(NamedTuple):
     edges: Tensor
 
 
-class _Skip(Exception):
-    """One graph cannot be encoded; the message is the reason that is counted."""
-
-
 class _Parts(NamedTuple):
-    """One graph taken apart: values of its nodes, ends of its edges, values of its edges."""
+    """One graph taken apart: labels of its nodes, ends and labels of its edges, their numbers."""
 
     nodes: list[Value]
     ends: NDArray[np.int64]
     edges: list[Value]
+    node_numbers: attributes.Table
+    edge_numbers: attributes.Table
 
 
 # Encoding -----------------------------------------------------------------------------------------
@@ -85,8 +90,10 @@ def encode_graphs(
     largest: int | None = None,
     node_attribute: str | None = "label",
     edge_attribute: str | None = "label",
+    node_numbers: Sequence[str] = (),
+    edge_numbers: Sequence[str] = (),
 ) -> Encoded:
-    """Turn graphs into label arrays, learning the vocabulary unless one is given.
+    """Turn graphs into arrays, learning the vocabulary unless one is given.
 
     Arguments:
         objects: networkx graphs or torch_geometric `Data` (see `from_data`), mixed as you like.
@@ -96,25 +103,36 @@ def encode_graphs(
         node_attribute: the categorical node attribute; None ignores labels.  A node without it
             has the label None; where no node has it, graphs count as unlabelled.
         edge_attribute: the same for edges.
+        node_numbers: names of real-valued attributes of nodes; a graph in which one is missing,
+            NaN or infinite is skipped.  Of `Data` they are the last columns of `x`.
+        edge_numbers: the same for edges and `edge_attr`.
 
     Returns:
-        Points (`GraphLabels`, nodes in the graph's own order), the vocabulary (values sorted, so
+        Points (`GraphLabels`, nodes in the graph's own order; with numbers the tuple of labels and
+        of float32 numbers `(B, N, A)`, `(B, N, N, C)` in deviations from the mean, as far as there
+        are any), the vocabulary (values sorted, so
         that it does not depend on the order of the data), the indices kept, and how many objects
         were skipped for which reason.
 
     Raises:
-        DataError: nothing is left, or there are more than 255 labels.
+        DataError: nothing is left, there are more than 255 labels, or the arrays would not fit into
+            memory.
+        SettingError: names of numbers that come twice or are those of labels.
     """
     if vocabulary is not None:
         node_attribute = vocabulary["node_attribute"]
         edge_attribute = vocabulary["edge_attribute"]
         largest = min(vocabulary["size"], math.inf if largest is None else largest)
+        names = attributes.known_names(vocabulary)
+    else:
+        labels = (node_attribute, edge_attribute)
+        names = attributes.names_of(node_numbers, edge_numbers, labels=labels)
     parts: list[_Parts] = []
     kept: list[int] = []
     skipped: Counter[str] = Counter()
     for index, item in enumerate(objects):
         try:
-            part = _take_apart(item, node_attribute, edge_attribute, largest)
+            part = _take_apart(item, node_attribute, edge_attribute, largest, names)
             if vocabulary is not None:
                 _check_known(part, vocabulary)
         except _Skip as reason:
@@ -124,7 +142,7 @@ def encode_graphs(
             kept.append(index)
     _check_some(parts, skipped)
     if vocabulary is None:
-        vocabulary = _learn(parts, node_attribute, edge_attribute)
+        vocabulary = _learn(parts, node_attribute, edge_attribute) | _learn_numbers(parts, names)
     return Encoded(_fill(parts, vocabulary), vocabulary, kept, skipped)
 
 
@@ -137,9 +155,13 @@ def _check_some(parts: Sequence[_Parts], skipped: Mapping[str, int]) -> None:
 
 
 def _take_apart(
-    item: Any, node_attribute: str | None, edge_attribute: str | None, largest: float | None
+    item: Any,
+    node_attribute: str | None,
+    edge_attribute: str | None,
+    largest: float | None,
+    names: Names = NO_NUMBERS,
 ) -> _Parts:
-    graph = _as_networkx(item)
+    graph = _as_networkx(item, names)
     if graph.is_directed():
         raise _Skip(DIRECTED)
     count = graph.number_of_nodes()
@@ -160,28 +182,34 @@ def _take_apart(
         [_as_value(value) for value in nodes] or [None] * count,
         ends,
         [_as_value(value) for value in edges] or [None] * len(ends),
+        attributes.table([row for _, row in graph.nodes(data=True)], names.nodes, "node"),
+        attributes.table([row for *_, row in graph.edges(data=True)], names.edges, "edge"),
     )
 
 
-def as_networkx(item: Any) -> Graph:
+def as_networkx(item: Any, names: Names = NO_NUMBERS) -> Graph:
     """Return a networkx graph as it is, and a torch_geometric `Data` by `from_data`.
+
+    Arguments:
+        item: either.
+        names: of the real-valued attributes of a `Data`.
 
     Raises:
         DataError: it is neither, or a `Data` that is no undirected labelled graph.
     """
     try:
-        return _as_networkx(item)
+        return _as_networkx(item, names)
     except _Skip as reason:
         raise DataError(f"a networkx graph or torch_geometric Data is wanted: {reason}") from None
 
 
-def _as_networkx(item: Any) -> Any:
+def _as_networkx(item: Any, names: Names = NO_NUMBERS) -> Any:
     # Told apart by what they offer, so that neither package is imported for the other's sake.
     if hasattr(item, "adj") and hasattr(item, "is_multigraph"):
         return item
     if hasattr(item, "edge_index") and hasattr(item, "num_nodes"):
         try:
-            return from_data(item)
+            return from_data(item, node_numbers=names.nodes, edge_numbers=names.edges)
         except _Refused as refused:
             raise _Skip(refused.reason) from None
     raise _Skip(f"{NOT_A_GRAPH} ({type(item).__name__})")
@@ -225,6 +253,19 @@ def _learn(
     }
 
 
+def _learn_numbers(parts: Sequence[_Parts], names: Names) -> Vocabulary:
+    """Return the part of the vocabulary that says what numbers there are; empty without any."""
+    learnt = {
+        "node_numbers": attributes.learn(
+            [part.node_numbers for part in parts], names.nodes, "node"
+        ),
+        "edge_numbers": attributes.learn(
+            [part.edge_numbers for part in parts], names.edges, "edge"
+        ),
+    }
+    return {key: laws for key, laws in learnt.items() if laws}
+
+
 def _values(lists: Iterable[Sequence[Value]], what: str) -> list[Value]:
     found: set[Value] = set()
     found.update(*lists)
@@ -243,8 +284,21 @@ def _counts(lists: Iterable[Sequence[Value]], values: Sequence[Value]) -> list[i
     return [seen[value] for value in values]
 
 
-def _fill(parts: Sequence[_Parts], vocabulary: Vocabulary) -> GraphLabels:
-    """Write all graphs into arrays with one assignment for nodes and one for edges."""
+def _fill(parts: Sequence[_Parts], vocabulary: Vocabulary) -> Points:
+    """Write all graphs into arrays."""
+    check_stored(len(parts), vocabulary, sorted(len(part.nodes) for part in parts))
+    labels = _fill_labels(parts, vocabulary)
+    size, numbers = vocabulary["size"], []
+    if laws := vocabulary.get("node_numbers"):
+        numbers.append(attributes.node_array([part.node_numbers for part in parts], laws, size))
+    if laws := vocabulary.get("edge_numbers"):
+        tables, ends = [part.edge_numbers for part in parts], [part.ends for part in parts]
+        numbers.append(attributes.edge_array(tables, ends, laws, size))
+    return (*labels, *numbers) if numbers else labels
+
+
+def _fill_labels(parts: Sequence[_Parts], vocabulary: Vocabulary) -> GraphLabels:
+    """Write all labels into arrays with one assignment for nodes and one for edges."""
     counts = np.array([len(part.nodes) for part in parts])
     graph = np.repeat(np.arange(len(parts)), counts)
     place = np.arange(len(graph)) - np.repeat(counts.cumsum() - counts, counts)
@@ -272,20 +326,21 @@ def decode_graphs(points: tuple[Tensor, ...], vocabulary: Vocabulary) -> list[Gr
     Arguments:
         points: `GraphLabels`, or a pair of one-hot or relaxed tensors: nodes `(B, N, 1 + Kn)` and
             edges `(B, N, N, 1 + Ke)`, of which the largest entry decides (edges after averaging
-            both directions).  On any device.
+            both directions).  With numbers, these follow (see `numbered.Numbered`).  On any device.
         vocabulary: the vocabulary of the data.
 
     Returns:
         B graphs; places with label "nothing" are left out with all their edges, so a graph may
         have no nodes.  Labels are set where the vocabulary names an attribute and the value is
-        not None.
+        not None.  Numbers are set in their own units.
 
     Raises:
         ShapeError: the tensors do not fit together or the vocabulary.
     """
     import networkx
 
-    nodes, edges = _hard_labels(points, vocabulary)
+    nodes, edges = _hard_labels(points[:2], vocabulary)
+    node_numbers, edge_numbers = attributes.restored(points, vocabulary)
     present = nodes > 0
     # A place's number among the nodes that are there.
     number = present.cumsum(1) - 1
@@ -301,6 +356,12 @@ def decode_graphs(points: tuple[Tensor, ...], vocabulary: Vocabulary) -> list[Gr
         result.add_edges_from(ends[some])
         _set_labels(result.nodes, range(len(result)), labels[present[index]], vocabulary, "node")
         _set_labels(result.edges, map(tuple, ends[some]), edge_labels[some], vocabulary, "edge")
+        if node_numbers is not None:
+            rows, laws = node_numbers[index][present[index]], vocabulary["node_numbers"]
+            attributes.write(result.nodes, range(len(result)), rows, laws)
+        if edge_numbers is not None:
+            rows, laws = edge_numbers[index, u[some], v[some]], vocabulary["edge_numbers"]
+            attributes.write(result.edges, map(tuple, ends[some]), rows, laws)
         decoded.append(result)
     return decoded
 
@@ -351,35 +412,81 @@ class _Refused(DataError):
         self.reason = reason
 
 
-def from_data(data: Any, vocabulary: Vocabulary | None = None) -> Graph:
+def from_data(
+    data: Any,
+    vocabulary: Vocabulary | None = None,
+    *,
+    node_numbers: Sequence[str] = (),
+    edge_numbers: Sequence[str] = (),
+) -> Graph:
     """Return a torch_geometric `Data` as a networkx graph with nodes 0, 1, ....
 
     Arguments:
         data: `edge_index` int64 `(2, E)` holds each edge in both directions.  `x` `(n,)`, `(n, 1)`
             and `edge_attr` `(E,)`, `(E, 1)`, if there, hold whole numbers: categories; or one-hot
-            rows `(n, Kn)`, `(E, Ke)` with at least 2 columns, whose category is the column.
+            rows `(n, Kn)`, `(E, Ke)` with at least 2 columns, whose category is the column.  With
+            numbers, these are the last columns, and the ones before, if any, are categories.
         vocabulary: of `encode_graphs`; category i then becomes its value i instead of the number.
+            It also says which numbers there are.
+        node_numbers: names of the last columns of `x`, which become real-valued attributes.
+        edge_numbers: the same for `edge_attr`.
 
     Returns:
         The graph, with categories under "label", or where the vocabulary says.
 
     Raises:
-        DataError: directed or parallel edges, NaN, categories the vocabulary lacks, or features
-            that are neither categories nor one-hot rows.
+        DataError: directed or parallel edges, NaN, categories the vocabulary lacks, features that
+            are neither categories nor one-hot rows, or fewer columns than numbers.
     """
     import networkx
 
+    names = names_in(vocabulary, node_numbers, edge_numbers)
     ends = _ends(data)
-    node_values = _categories(data.x, "x", vocabulary)
-    edge_values = _categories(data.edge_attr, "edge_attr", vocabulary)
-    _check_sizes(data, ends, node_values, edge_values)
-    _check_both_ways(ends, edge_values)
+    x, node_rows = _columns(data.x, names.nodes, "x")
+    edge_attr, edge_rows = _columns(data.edge_attr, names.edges, "edge_attr")
+    node_values = _categories(x, "x", vocabulary)
+    edge_values = _categories(edge_attr, "edge_attr", vocabulary)
+    _check_sizes(data, ends, node_values or node_rows, edge_values or edge_rows)
+    _check_both_ways(ends, edge_values, edge_rows)
     graph = networkx.empty_graph(int(data.num_nodes or 0))
-    attributes = vocabulary or {"node_attribute": "label", "edge_attribute": "label"}
+    labels = vocabulary or {"node_attribute": "label", "edge_attribute": "label"}
     graph.add_edges_from(ends.tolist())
-    _set_values(graph.nodes, range(len(graph)), node_values, attributes["node_attribute"])
-    _set_values(graph.edges, map(tuple, ends.tolist()), edge_values, attributes["edge_attribute"])
+    _set_values(graph.nodes, range(len(graph)), node_values, labels["node_attribute"])
+    _set_values(graph.edges, map(tuple, ends.tolist()), edge_values, labels["edge_attribute"])
+    for key, row in zip(graph.nodes, node_rows, strict=False):
+        graph.nodes[key].update(zip(names.nodes, row, strict=True))
+    for pair, row in zip(ends.tolist(), edge_rows, strict=False):
+        graph.edges[tuple(pair)].update(zip(names.edges, row, strict=True))
     return graph
+
+
+def names_in(
+    vocabulary: Vocabulary | None, node_numbers: Sequence[str], edge_numbers: Sequence[str]
+) -> Names:
+    """Return the names of numbers that a vocabulary knows, or without one those given."""
+    if vocabulary is None:
+        return attributes.names_of(node_numbers, edge_numbers)
+    return attributes.known_names(vocabulary)
+
+
+def _columns(
+    features: Tensor | None, names: Sequence[str], what: str
+) -> tuple[Tensor | None, list[list[float]]]:
+    """Return the columns that hold categories, if any, and the rows of the last, the numbers."""
+    if features is None or not names:
+        return features, []
+    rows = features.detach().cpu().double()
+    rows = rows.unsqueeze(1) if rows.dim() == 1 else rows.flatten(1)
+    before = rows.shape[1] - len(names)
+    if before < 0:
+        raise _Refused(
+            NO_FIT,
+            f"{what} has {rows.shape[1]} columns, of which the last {len(names)} should be the "
+            f"numbers {', '.join(names)}",
+        )
+    if not bool(torch.isfinite(rows).all()):
+        raise _Refused(NOT_FINITE, f"{what} holds NaN or infinite numbers")
+    return (rows[:, :before] if before else None), rows[:, before:].tolist()
 
 
 def _ends(data: Any) -> NDArray[np.int64]:
@@ -391,8 +498,8 @@ def _ends(data: Any) -> NDArray[np.int64]:
 def _check_sizes(
     data: Any,
     ends: NDArray[np.int64],
-    nodes: Sequence[Value] | None,
-    edges: Sequence[Value] | None,
+    nodes: Sequence[Any] | None,
+    edges: Sequence[Any] | None,
 ) -> None:
     count = int(data.num_nodes or 0)
     inside = not len(ends) or (ends.min() >= 0 and ends.max() < count)
@@ -444,10 +551,13 @@ def _look_up(numbers: Sequence[int], what: str, values: Sequence[Value]) -> list
     return [values[number] for number in numbers]
 
 
-def _check_both_ways(ends: NDArray[np.int64], values: Sequence[Value] | None) -> None:
-    """Raise unless every edge is there once in each direction, with one value."""
+def _check_both_ways(
+    ends: NDArray[np.int64], values: Sequence[Value] | None, rows: Sequence[Any]
+) -> None:
+    """Raise unless every edge is there once in each direction, with one value and equal numbers."""
     pairs = list(map(tuple, ends.tolist()))
-    value = dict(zip(pairs, values or [None] * len(pairs), strict=True))
+    both = zip(values or [None] * len(pairs), rows or [None] * len(pairs), strict=True)
+    value = dict(zip(pairs, both, strict=True))
     if len(value) < len(pairs):
         raise _Refused(PARALLEL, "edge_index holds an edge twice; call data.coalesce()")
     if any((v, u) not in value or value[v, u] != kind for (u, v), kind in value.items()):
@@ -458,12 +568,21 @@ def _check_both_ways(ends: NDArray[np.int64], values: Sequence[Value] | None) ->
         )
 
 
-def to_data(graph: Graph, vocabulary: Vocabulary | None = None) -> Any:
+def to_data(
+    graph: Graph,
+    vocabulary: Vocabulary | None = None,
+    *,
+    node_numbers: Sequence[str] = (),
+    edge_numbers: Sequence[str] = (),
+) -> Any:
     """Return an undirected networkx graph as torch_geometric `Data`.
 
     Arguments:
         graph: an undirected graph; labels, if any, under "label", or where the vocabulary says.
-        vocabulary: of `encode_graphs`.
+        vocabulary: of `encode_graphs`; it also says which numbers there are.
+        node_numbers: names of real-valued attributes of nodes, which become the last columns of
+            `x`, in their own units and in torch's default type of floating-point numbers.
+        edge_numbers: the same for edges and `edge_attr`.
 
     Returns:
         `Data` with `edge_index` `(2, 2m)`, both directions, and `num_nodes`.  With a vocabulary
@@ -481,18 +600,28 @@ def to_data(graph: Graph, vocabulary: Vocabulary | None = None) -> Any:
         raise MissingPackageError(
             "to_data needs torch_geometric; type: pip install torch-geometric"
         ) from error
-    names = vocabulary or {"node_attribute": "label", "edge_attribute": "label"}
+    labels = vocabulary or {"node_attribute": "label", "edge_attribute": "label"}
+    names = names_in(vocabulary, node_numbers, edge_numbers)
     try:
-        parts = _take_apart(graph, names["node_attribute"], names["edge_attribute"], None)
+        parts = _take_apart(graph, labels["node_attribute"], labels["edge_attribute"], None, names)
     except _Skip as reason:
         raise DataError(f"this graph cannot become Data: {reason}") from None
     both = np.concatenate([parts.ends, parts.ends[:, ::-1]]).T
+    edge_rows = np.concatenate([parts.edge_numbers, parts.edge_numbers])
     return Data(
-        x=_features(parts.nodes, vocabulary, "node"),
+        x=_beside(_features(parts.nodes, vocabulary, "node"), parts.node_numbers),
         edge_index=torch.from_numpy(np.ascontiguousarray(both)),
-        edge_attr=_features(parts.edges * 2, vocabulary, "edge"),
+        edge_attr=_beside(_features(parts.edges * 2, vocabulary, "edge"), edge_rows),
         num_nodes=len(parts.nodes),
     )
+
+
+def _beside(labels: Tensor | None, numbers: attributes.Table) -> Tensor | None:
+    """Return the columns of labels, if any, and those of numbers, if any."""
+    if not numbers.shape[1]:
+        return labels
+    columns = torch.from_numpy(numbers).to(torch.get_default_dtype())
+    return columns if labels is None else torch.cat([labels.to(columns.dtype), columns], 1)
 
 
 def _features(values: list[Value], vocabulary: Vocabulary | None, what: str) -> Tensor | None:

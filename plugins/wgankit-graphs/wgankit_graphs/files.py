@@ -1,14 +1,17 @@
 """Graphs in files: GraphML, edge lists, and whole sets of graphs in one `.npz`.
 
-The `.npz` layout, with integer arrays throughout:
+The `.npz` layout:
 
     nodes        `(G,)`: how many nodes each graph has
     edges        `(E, 3)`: rows of graph, u, v, with nodes of each graph numbered from 0
     node_labels  optional, `(sum of nodes,)`: labels of all graphs' nodes, one graph after another
     edge_labels  optional, `(E,)`: labels in the order of `edges`
+    node_NAME    optional, float, `(sum of nodes,)`: the real-valued attribute NAME of all nodes
+    edge_NAME    optional, float, `(E,)`: the same for edges
 
-Labels are numbers, truth values or text, and land in the attribute "label".  A file that is split
-holds the same arrays with the prefixes `train_`, `val_` and `test_`.
+Nodes and edges are whole numbers.  Labels are numbers, truth values or text, and land in the
+attribute "label".  A file that is split holds the same arrays with the prefixes `train_`, `val_`
+and `test_`.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 
 from wgankit.domain import Reading
 from wgankit.errors import DataError
+from wgankit_graphs.attributes import real_names, table
 
 if TYPE_CHECKING:
     import networkx
@@ -259,6 +263,7 @@ def _graphs(path: Path, arrays: dict[str, NDArray[Any]], prefix: str) -> list[Gr
     for graph, start, stop in zip(graphs, stops[:-1], stops[1:], strict=True):
         graph.add_edges_from(edges[order[start:stop], 1:].tolist())
     _read_labels(path, arrays, prefix, graphs)
+    _read_numbers(path, arrays, prefix, graphs)
     return graphs
 
 
@@ -303,6 +308,27 @@ def _read_labels(
             view["label"] = label
 
 
+def _read_numbers(
+    path: Path, arrays: dict[str, NDArray[Any]], prefix: str, graphs: Sequence[Graph]
+) -> None:
+    edges = arrays[prefix + "edges"].tolist()
+    views = {
+        "node_": [graph.nodes[node] for graph in graphs for node in graph],
+        "edge_": [graphs[index].edges[u, v] for index, u, v in edges],
+    }
+    for key, numbers in arrays.items():
+        what, name = key.removeprefix(prefix)[:5], key.removeprefix(prefix)[5:]
+        if not key.startswith(prefix) or what not in views or name == "labels":
+            continue
+        if numbers.shape != (len(views[what]),) or numbers.dtype.kind != "f":
+            raise DataError(
+                f"{path.name}: {key} needs one floating-point number for each of "
+                f"{len(views[what])} {what[:4]}s; got {numbers.dtype}{numbers.shape}"
+            )
+        for view, number in zip(views[what], numbers.tolist(), strict=True):
+            view[name] = number
+
+
 # Writing ------------------------------------------------------------------------------------------
 
 
@@ -310,8 +336,9 @@ def write_graphs(graphs: Sequence[Graph], path: str | Path) -> None:
     """Write graphs to a `.npz` file, or, for any other path without suffix, a folder of GraphML.
 
     Arguments:
-        graphs: undirected networkx graphs.  The `.npz` file keeps structure and the attribute
-            "label", which all nodes (edges) of the set have or none, of one type; GraphML keeps
+        graphs: undirected networkx graphs.  The `.npz` file keeps structure, the attribute
+            "label", which all nodes (edges) of the set have or none, of one type, and attributes
+            that are finite real numbers on all nodes (edges), as float64; GraphML keeps
             all attributes that are numbers, truth values or text (None is left out).
         path: a name ending in `.npz`, replaced if there; or a folder, made if missing, which may
             not hold `.graphml` files yet.
@@ -348,7 +375,23 @@ def _write_npz(graphs: Sequence[Graph], path: Path) -> None:
     for name, labels in views.items():
         if any(label is not None for label in labels):
             arrays[name] = _label_array(labels, name)
+    arrays |= _number_arrays(graphs)
     _replace(path, arrays)
+
+
+def _number_arrays(graphs: Sequence[Graph]) -> dict[str, NDArray[Any]]:
+    """Return real-valued attributes of all nodes and edges; "labels" would name another array."""
+    names = real_names(graphs)
+    rows = {
+        "node": (names.nodes, [row for graph in graphs for _, row in graph.nodes(data=True)]),
+        "edge": (names.edges, [row for graph in graphs for *_, row in graph.edges(data=True)]),
+    }
+    return {
+        f"{what}_{name}": table(some, [name], what)[:, 0]
+        for what, (chosen, some) in rows.items()
+        for name in chosen
+        if name != "labels"
+    }
 
 
 def write_structure(graphs: Sequence[Graph], path: Path) -> None:

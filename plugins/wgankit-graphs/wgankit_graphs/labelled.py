@@ -209,6 +209,11 @@ def canonical_order(points: Points) -> Graphs:
     tighter ones than under the numbering by chance.
     """
     graphs = harden(points)
+    return renumber(graphs, canonical_places(graphs))
+
+
+def canonical_places(graphs: Graphs) -> Tensor:
+    """Return which node goes to each place `(B, N)` in `canonical_order`; labels are one-hot."""
     size, labels = graphs.nodes.shape[1], graphs.edges.shape[-1]
     source = torch.Generator().manual_seed(0)
     words = torch.rand(64, generator=source, dtype=torch.float64)
@@ -223,8 +228,7 @@ def canonical_order(points: Points) -> Graphs:
     degree = kinds[..., 1:].sum((-1, -2))
     # "Nothing" goes last; real nodes by label, then degree, then surroundings.
     key = torch.where(label == 0, torch.inf, label * 1e6 + degree * 1e3 + torch.sin(colour))
-    order = torch.argsort(key, dim=1, stable=True).to(graphs.nodes.device)
-    return renumber(graphs, order)
+    return torch.argsort(key, dim=1, stable=True).to(graphs.nodes.device)
 
 
 def renumber(points: Points, order: Tensor) -> Graphs:

@@ -13,11 +13,14 @@ from typing import cast, final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from wgankit.errors import SettingError
 from wgankit.latent import Latent
-from wgankit.space import Points, leaves
+from wgankit.space import Points, leaves, pick
+from wgankit_graphs import memory
 from wgankit_graphs.labelled import Graphs, graphs_of
+from wgankit_graphs.numbered import joined, numbered
 
 
 @final
@@ -137,6 +140,20 @@ def start_at(head: nn.Sequential, law: Sequence[float] | None) -> None:
         last.bias.copy_((shares / shares.sum()).clamp_min(1e-4).log())
 
 
+def apart(numbers: Tensor) -> Tensor:
+    """Return how far apart nodes are by each of their numbers, and by all, `(B, N, N, A + 1)`.
+
+    log(1 + square) of the difference: smooth, slopes at most 1, equal in both directions.
+    """
+    squares = (numbers.unsqueeze(2) - numbers.unsqueeze(1)).square()
+    return torch.cat([squares, squares.sum(-1, keepdim=True)], -1).log1p()
+
+
+def bent(numbers: Tensor) -> Tensor:
+    """Return sqrt(1 + x^2) - 1: like x^2 / 2 near 0, with slopes at most 1."""
+    return (1 + numbers.square()).sqrt() - 1
+
+
 @final
 class GraphGenerator(nn.Module):
     """Latents of nodes and of the graph -> labelled graphs, equivariant under renumbering.
@@ -156,6 +173,9 @@ class GraphGenerator(nn.Module):
         heads: of the attention.
         labels: what training sees: "soft", "straight-through" or "gumbel" (see `LABELS`).  In
             evaluation mode the likeliest labels come out, whatever this is.
+        node_numbers: A, how many real numbers a node has.  Edges are made knowing them: how far
+            apart both ends are is told to what decides on an edge.
+        edge_numbers: C, how many real numbers an edge has.
     """
 
     def __init__(
@@ -172,6 +192,8 @@ class GraphGenerator(nn.Module):
         layers: int = 3,
         heads: int = 4,
         labels: str = "soft",
+        node_numbers: int = 0,
+        edge_numbers: int = 0,
     ) -> None:
         super().__init__()
         self.enter = multilayer(per_node + per_graph + 1, width, width)
@@ -183,15 +205,22 @@ class GraphGenerator(nn.Module):
         self.leave = nn.LayerNorm(width)
         self.node_head = multilayer(width, width, node_labels - 1)
         self.ends = nn.Linear(width, 2 * width)
-        self.pair_head = multilayer(2 * width, width, edge_labels)
+        told = 2 * width + (node_numbers + 1 if node_numbers else 0)
+        self.pair_head = multilayer(told, width, edge_labels)
+        self.node_number_head = multilayer(width, width, node_numbers) if node_numbers else None
+        self.edge_number_head = multilayer(told, width, edge_numbers) if edge_numbers else None
+        self.width = width
         if labels not in LABELS:
             raise SettingError(f"labels is one of {', '.join(LABELS)}; got {labels!r}")
         self.labels = labels
         start_at(self.node_head, node_law)
         start_at(self.pair_head, edge_law)
 
-    def forward(self, latent: Points) -> Graphs:
-        """Return graphs with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, L)`."""
+    def forward(self, latent: Points) -> Points:
+        """Return graphs with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, L)`.
+
+        Numbers, if there are any, follow (see `numbered.Numbered`).
+        """
         z, shared, there, slots = leaves(latent)
         number = there.mean(1, keepdim=True)
         context = torch.cat([shared, number], -1).unsqueeze(1).expand(-1, z.shape[1], -1)
@@ -201,7 +230,12 @@ class GraphGenerator(nn.Module):
         h = self.leave(h)
         kinds = self._choose(self.node_head(h))
         nodes = torch.cat([1 - there.unsqueeze(-1), kinds * there.unsqueeze(-1)], -1)
-        return Graphs(nodes, self._edges(h, there))
+        own = None if self.node_number_head is None else self.node_number_head(h)
+        edges, lengths = self._edges(h, there, own)
+        if own is None and lengths is None:
+            return Graphs(nodes, edges)
+        present = None if own is None else own * there.unsqueeze(-1)
+        return joined(Graphs(nodes, edges), present, lengths)
 
     def _choose(self, logits: Tensor) -> Tensor:
         logits = squash(logits)
@@ -209,19 +243,58 @@ class GraphGenerator(nn.Module):
             return logits.softmax(-1)
         return straight_through(logits, noise=self.training and self.labels == "gumbel")
 
-    def _edges(self, nodes: Tensor, there: Tensor) -> Tensor:
+    def _edges(
+        self, nodes: Tensor, there: Tensor, own: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return labels of all pairs, and share times numbers where edges have numbers."""
         # Every unordered pair once: half the work, and symmetric without averaging labels.
         size = nodes.shape[1]
         low, high = torch.triu_indices(size, size, 1, device=nodes.device)
         add, multiply = self.ends(nodes).chunk(2, -1)
-        pairs = torch.cat([add[:, low] + add[:, high], multiply[:, low] * multiply[:, high]], -1)
-        labels = self._choose(self.pair_head(pairs))
+        labels, numbers = self._in_blocks(add, multiply, own, low, high)
         bonds = labels[..., 1:] * (there[:, low] * there[:, high]).unsqueeze(-1)
-        half = bonds.new_zeros(len(bonds), size, size, bonds.shape[-1])
-        graph = torch.arange(len(bonds), device=bonds.device)[:, None]
-        half = half.index_put((graph, low, high), bonds)
-        both = half + half.transpose(1, 2)
-        return torch.cat([1 - both.sum(-1, keepdim=True), both], -1)
+        both = self._both_ways(bonds, low, high, size)
+        edges = torch.cat([1 - both.sum(-1, keepdim=True), both], -1)
+        if numbers is None:
+            return edges, None
+        shares = bonds.sum(-1, keepdim=True)
+        return edges, self._both_ways(shares * numbers, low, high, size)
+
+    def _in_blocks(
+        self, add: Tensor, multiply: Tensor, own: Tensor | None, low: Tensor, high: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return labels and numbers of pairs, in blocks of pairs where all would take much room."""
+        most = max(1, memory.BLOCK // (len(add) * self.width))
+        if len(low) <= most:
+            return self._pairs(add, multiply, own, low, high)
+        parts = []
+        for some, others in zip(torch.split(low, most), torch.split(high, most), strict=True):
+            inputs = (add, multiply, own, some, others)
+            if torch.is_grad_enabled():
+                parts.append(checkpoint(self._pairs, *inputs, use_reentrant=False))
+            else:
+                parts.append(self._pairs(*inputs))
+        labels, numbers = zip(*parts, strict=True)
+        return torch.cat(labels, 1), None if numbers[0] is None else torch.cat(numbers, 1)
+
+    def _pairs(
+        self, add: Tensor, multiply: Tensor, own: Tensor | None, low: Tensor, high: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        told = [add[:, low] + add[:, high], multiply[:, low] * multiply[:, high]]
+        if own is not None:
+            squares = (own[:, low] - own[:, high]).square()
+            told.append(torch.cat([squares, squares.sum(-1, keepdim=True)], -1).log1p())
+        pairs = torch.cat(told, -1)
+        labels = self._choose(self.pair_head(pairs))
+        return labels, None if self.edge_number_head is None else self.edge_number_head(pairs)
+
+    @staticmethod
+    def _both_ways(pairs: Tensor, low: Tensor, high: Tensor, size: int) -> Tensor:
+        """Return what unordered pairs have `(B, P, C)` as a symmetric table `(B, N, N, C)`."""
+        half = pairs.new_zeros(len(pairs), size, size, pairs.shape[-1])
+        graph = torch.arange(len(pairs), device=pairs.device)[:, None]
+        half = half.index_put((graph, low, high), pairs)
+        return half + half.transpose(1, 2)
 
 
 def walks(adjacency: Tensor, steps: int) -> Tensor:
@@ -269,6 +342,36 @@ class RelationLayer(nn.Module):
         return nodes + cast(Tensor, self.think(inner))
 
 
+def seen(adjacency: Tensor, nodes: Tensor | None, edges: Tensor | None) -> list[Tensor]:
+    """Return what each node sees of numbers at once, `(B, N, ...)` each; nothing without any.
+
+    Its own numbers; over its edges the sums of their numbers, of how far they are from 0, of how
+    far apart both ends are, of that squared, and of one times the other.  The last three tell
+    whether edges' numbers fit those of their ends.
+
+    Arguments:
+        adjacency: `(B, N, N)`.
+        nodes: `(B, N, A)`, or None.
+        edges: symmetric, `(B, N, N, C)`, or None.
+    """
+    found = []
+    if edges is not None:
+        found += [edges.sum(2), bent(edges).sum(2)]
+    if nodes is not None:
+        far = apart(nodes)
+        along = adjacency.unsqueeze(-1) * far
+        found += [nodes, along.sum(2), (along * far).sum(2)]
+        if edges is not None:
+            found.append(torch.einsum("bijc,bija->bica", edges, far).flatten(2))
+    return found
+
+
+def seen_count(nodes: int, edges: int) -> int:
+    """Return how many numbers `seen` returns for each node of graphs with A and C numbers."""
+    far = nodes + 1 if nodes else 0
+    return 2 * edges + nodes + 2 * far + edges * far
+
+
 @final
 class GraphCritic(nn.Module):
     """Labelled graphs -> scores `(B,)` that do not depend on the numbering of the nodes.
@@ -282,6 +385,9 @@ class GraphCritic(nn.Module):
         width: channels of a node.
         layers: rounds.
         steps: length of the longest random walk it reads, at least 2.
+        node_numbers: A, how many real numbers a node has.
+        edge_numbers: C, how many real numbers an edge has.  Messages travel along edges weighted by
+            each of them, too, and nodes see them beside how far apart the ends are (see `seen`).
     """
 
     def __init__(
@@ -292,25 +398,41 @@ class GraphCritic(nn.Module):
         width: int = 64,
         layers: int = 3,
         steps: int = 6,
+        node_numbers: int = 0,
+        edge_numbers: int = 0,
     ) -> None:
         super().__init__()
         self.steps = steps
-        relations = edge_labels - 1 + 2
-        self.enter = multilayer(node_labels + edge_labels - 1 + steps, width, width)
+        relations = edge_labels - 1 + 2 + edge_numbers
+        inputs = node_labels + edge_labels - 1 + steps + seen_count(node_numbers, edge_numbers)
+        self.enter = multilayer(inputs, width, width)
         self.layers = nn.ModuleList(RelationLayer(width, relations) for _ in range(layers))
         self.leave = multilayer(width, width, width)
         self.score = multilayer(width, width, 1)
 
     def forward(self, points: Points) -> Tensor:
         """Return one score for each graph."""
-        nodes, edges = graphs_of(points)
+        count, size = leaves(points)[0].shape[:2]
+        most = max(1, memory.BLOCK // (size**2 * self.steps))
+        if count > most and not torch.is_grad_enabled():
+            blocks = (pick(points, slice(at, at + most)) for at in range(0, count, most))
+            return torch.cat([self._scores(block) for block in blocks])
+        return self._scores(points)
+
+    def _scores(self, points: Points) -> Tensor:
+        labels, node_numbers, edge_numbers = numbered(points)
+        nodes, edges = graphs_of(labels)
         edges = (edges + edges.transpose(1, 2)) / 2
+        if edge_numbers is not None:
+            edge_numbers = (edge_numbers + edge_numbers.transpose(1, 2)) / 2
         count, size = nodes.shape[:2]
         travel = walks(1 - edges[..., 0], self.steps)
         back = travel.diagonal(dim1=1, dim2=2).transpose(1, 2)
         bonds = edges[..., 1:]
-        h = self.enter(torch.cat([nodes, bonds.sum(2), back], -1))
-        relations = torch.cat([bonds, travel[..., 1:2], travel[..., -1:]], -1)
+        more = seen(1 - edges[..., 0], node_numbers, edge_numbers)
+        h = self.enter(torch.cat([nodes, bonds.sum(2), back, *more], -1))
+        weights = [] if edge_numbers is None else [edge_numbers]
+        relations = torch.cat([bonds, travel[..., 1:2], travel[..., -1:], *weights], -1)
         relations = relations.permute(0, 3, 1, 2).reshape(count, -1, size)
         for layer in self.layers:
             h = layer(h, relations)

@@ -25,20 +25,27 @@ EDGE_COLOUR = "#8a8f98"
 PLAIN_COLOUR = "#3b6fb6"
 
 
-def draw_graphs(graphs: Sequence[Any], columns: int = 4, *, seed: int = 0) -> str:
+def draw_graphs(
+    graphs: Sequence[Any],
+    columns: int = 4,
+    *,
+    seed: int = 0,
+    places: tuple[str, str] | None = None,
+) -> str:
     """Return an SVG picture of up to 16 graphs side by side, with nodes coloured by label.
 
     Arguments:
         graphs: networkx graphs or torch_geometric `Data`; of more than 16 the first are drawn.
         columns: pictures in a row, at least 1.
         seed: of the layout, which is a spring layout; the same picture for the same seed.
+        places: names of two numbers of nodes that say where they are, instead of a layout.
 
     Returns:
         The text of an SVG document; under each graph stand its numbers of nodes and edges, and
         under all, where nodes have labels, what the colours mean.
 
     Raises:
-        DataError: there is nothing to draw.
+        DataError: there is nothing to draw, or a node has no such numbers.
         SettingError: columns below 1.
     """
     if columns < 1:
@@ -49,7 +56,7 @@ def draw_graphs(graphs: Sequence[Any], columns: int = 4, *, seed: int = 0) -> st
     colours = _colours(shown)
     figure, panels = _grid(len(shown), columns, legend=bool(colours))
     for panel, graph in zip(panels, shown, strict=True):
-        _draw(panel, graph, colours, seed)
+        _draw(panel, graph, colours, _given(graph, places) if places else _layout(graph, seed))
     if colours:
         _explain(figure, colours)
     return _as_svg(figure)
@@ -82,7 +89,7 @@ def _grid(count: int, columns: int, *, legend: bool) -> tuple[Figure, list[Axes]
     return figure, panels
 
 
-def _draw(panel: Axes, graph: Graph, colours: Mapping[Any, Any], seed: int) -> None:
+def _draw(panel: Axes, graph: Graph, colours: Mapping[Any, Any], places: Mapping[Any, Any]) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -91,7 +98,6 @@ def _draw(panel: Axes, graph: Graph, colours: Mapping[Any, Any], seed: int) -> N
     panel.text(0.5, -0.03, caption, transform=panel.transAxes, ha="center", va="top", fontsize=8)
     if not len(graph):
         return
-    places = _layout(graph, seed)
     # One path for all edges: an SVG element for each would make the picture several times larger.
     ends = np.array([places[node] for edge in graph.edges() for node in edge]).reshape(-1, 2)
     strokes = Path(ends, [Path.MOVETO, Path.LINETO] * graph.number_of_edges())
@@ -105,10 +111,22 @@ def _draw(panel: Axes, graph: Graph, colours: Mapping[Any, Any], seed: int) -> N
     panel.margins(0.08)
 
 
+def _given(graph: Graph, names: tuple[str, str]) -> dict[Any, Any]:
+    from wgankit_graphs.attributes import Skip, table
+
+    try:
+        rows = table([row for _, row in graph.nodes(data=True)], names, "node")
+    except Skip as reason:
+        raise DataError(f"graphs are drawn at places {names[0]}, {names[1]}: {reason}") from None
+    return dict(zip(graph, rows, strict=True))
+
+
 def _layout(graph: Graph, seed: int) -> dict[Any, Any]:
     """Return places of the nodes: springs, started where a planar graph has no crossings."""
     import networkx
 
+    if not len(graph):
+        return {}
     planar, embedding = networkx.check_planarity(graph)
     start = None
     if planar and graph.number_of_edges():

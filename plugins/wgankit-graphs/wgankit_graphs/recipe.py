@@ -7,16 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
+from wgankit.domain import Domain, Encoded, Learnt, Model, Reading, Vocabulary, Workshop
 from wgankit.errors import SettingError
-from wgankit.space import Points, leaves
+from wgankit.space import Points, batch_size, leaves
+from wgankit_graphs.attributes import known_names, names_of
 from wgankit_graphs.blocks import BlockGenerator, PairLatent, WalkCritic
 from wgankit_graphs.labelled import Blur, LabelledGraphs, canonical_order, one_hot
+from wgankit_graphs.memory import check_training
 from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
+from wgankit_graphs.numbered import NumberedGraphs, OnLabels, canonical_numbering, relaxed
 from wgankit_graphs.trees import TreeGenerator
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
@@ -28,17 +31,22 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
             critic's random walks), `per_node`, `per_graph`, `labels`, `blur`, and the metric:
             `node_weight`, `edge_weight`, `p`; `generator` is "attention", "blocks" (edges drawn
             given blocks) or "tree" (nodes point at parents), `blocks` how many tokens the last two
-            have, and `critic` "messages" or "walks".
+            have, and `critic` "messages" or "walks".  Of graphs with numbers also
+            `node_number_weight` and `edge_number_weight`, the costs of a deviation.
     """
-    unknown = set(settings["model"]) - set(MODEL)
+    has_numbers = any(known_names(vocabulary))
+    known = {**MODEL, **NUMBERS} if has_numbers else MODEL
+    unknown = set(settings["model"]) - set(known)
     if unknown:
         raise SettingError(
-            f"model has no setting {', '.join(sorted(unknown))}; there are {', '.join(MODEL)}"
+            f"model has no setting {', '.join(sorted(unknown))}; there are {', '.join(known)}"
         )
-    model = {**MODEL, **settings["model"]}
+    model = {**known, **settings["model"]}
     for name, kinds in KINDS.items():
         if model[name] not in kinds:
             raise SettingError(f"model {name} is one of {', '.join(kinds)}; got {model[name]!r}")
+    if has_numbers:
+        return _numbered_model(vocabulary, model)
     if model["generator"] != "attention":
         return _drawn_model(vocabulary, model)
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
@@ -60,6 +68,51 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         critic=_critic(node_labels, edge_labels, model),
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
         noise=Blur(model["blur"]) if model["blur"] else None,
+    )
+
+
+def _numbered_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
+    """Return a model of graphs whose nodes or edges have real numbers."""
+    for name, kind in (("generator", "attention"), ("critic", "messages")):
+        if model[name] != kind:
+            raise SettingError(
+                f"graphs with numbers have the {name} {kind!r} only; got {model[name]!r}: leave "
+                f"out node_numbers and edge_numbers, or model={{{name!r}: {kind!r}}}"
+            )
+    node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
+    nodes, edges = map(len, known_names(vocabulary))
+    latent = {name: model[name] for name in ("per_node", "per_graph")}
+    numbers = {"node_numbers": nodes, "edge_numbers": edges}
+    return Model(
+        space=NumberedGraphs(
+            model["node_weight"],
+            model["edge_weight"],
+            model["p"],
+            **{name: model[name] for name in NUMBERS},
+        ),
+        latent=GraphLatent(vocabulary["sizes"], vocabulary["size"], **latent),
+        generator=GraphGenerator(
+            node_labels,
+            edge_labels,
+            vocabulary["size"],
+            node_law=vocabulary.get("node_counts"),
+            edge_law=edge_law(vocabulary),
+            **latent,
+            **numbers,
+            width=model["width"],
+            layers=model["generator_layers"],
+            labels=model["labels"],
+        ),
+        critic=GraphCritic(
+            node_labels,
+            edge_labels,
+            width=model["width"],
+            layers=model["layers"],
+            steps=model["steps"],
+            **numbers,
+        ),
+        prepare=partial(relaxed, node_labels=node_labels, edge_labels=edge_labels),
+        noise=OnLabels(Blur(model["blur"])) if model["blur"] else None,
     )
 
 
@@ -125,6 +178,10 @@ MODEL: dict[str, Any] = {
 """Sizes of the networks and the metric; `model={...}` replaces some of them."""
 
 
+NUMBERS: dict[str, Any] = {"node_number_weight": 1.0, "edge_number_weight": 1.0}
+"""Further settings of `model={...}` where nodes or edges have real numbers."""
+
+
 KINDS = {
     "generator": ("attention", "blocks", "tree"),
     "critic": ("messages", "walks"),
@@ -134,7 +191,17 @@ KINDS = {
 
 @final
 class LabelledGraphsDomain(Domain):
-    """Sets of graphs: `networkx.Graph` or torch-geometric `Data`."""
+    """Sets of graphs: `networkx.Graph` or torch-geometric `Data`.
+
+    Arguments:
+        node_numbers: names of real-valued attributes of nodes that graphs are generated with;
+            `wgankit.Recipe(LabelledGraphsDomain(node_numbers=["x"]), "graphs")` trains them, and
+            `wgankit.load` needs no names.
+        edge_numbers: the same for edges.
+
+    Raises:
+        SettingError: names that come twice or are that of labels.
+    """
 
     objects: ClassVar[str] = "graphs"
     defaults: ClassVar[Mapping[str, Any]] = {
@@ -151,6 +218,11 @@ class LabelledGraphsDomain(Domain):
         "model": MODEL,
     }
 
+    def __init__(
+        self, *, node_numbers: Sequence[str] = (), edge_numbers: Sequence[str] = ()
+    ) -> None:
+        self.names = names_of(node_numbers, edge_numbers, labels=("label", "label"))
+
     def encode(
         self,
         objects: Sequence[Any],
@@ -158,13 +230,23 @@ class LabelledGraphsDomain(Domain):
         *,
         largest: int | None = None,
     ) -> Encoded:
-        """Turn graphs into integer labels (see `encode_graphs`)."""
+        """Turn graphs into labels and numbers (see `encode_graphs`)."""
         from wgankit_graphs.encoding import encode_graphs
 
-        return encode_graphs(objects, vocabulary, largest=largest)
+        nodes, edges = self.names
+        return encode_graphs(
+            objects, vocabulary, largest=largest, node_numbers=nodes, edge_numbers=edges
+        )
+
+    def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
+        """Learn nothing, but refuse graphs whose training would not fit into memory."""
+        model = {**MODEL, **workshop.settings["model"]}
+        settings = {**workshop.settings, "model": model}
+        check_training(batch_size(encoded.points), encoded.vocabulary, settings, workshop.device)
+        return super().learn(encoded, training, workshop)
 
     def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
-        """Turn labels into networkx graphs."""
+        """Turn labels and numbers into networkx graphs."""
         from wgankit_graphs.encoding import decode_graphs
 
         return list(decode_graphs(leaves(points), vocabulary))
@@ -188,17 +270,28 @@ class LabelledGraphsDomain(Domain):
     def evaluate(
         self, objects: Sequence[Any], training: Sequence[Any], held_out: Sequence[Any]
     ) -> dict[str, float]:
-        """Return uniqueness, novelty and the published distances between graph statistics."""
+        """Return uniqueness, novelty, published distances of statistics, and W1 of numbers."""
+        from wgankit_graphs.attributes import evaluate_numbers, real_names
+        from wgankit_graphs.encoding import as_networkx
         from wgankit_graphs.metrics import evaluate_graphs
 
-        return evaluate_graphs(objects, training, held_out)
+        scores = evaluate_graphs(objects, training, held_out)
+        made, known, real = (
+            [as_networkx(graph, self.names) for graph in some]
+            for some in (objects, training, held_out)
+        )
+        # A run that was loaded knows its numbers by its data, which holds nothing else but labels.
+        names = self.names if any(self.names) else real_names([*known, *real])
+        return scores | evaluate_numbers(made, known, real, names)
 
     def picture(self, objects: Sequence[Any]) -> str | None:
-        """Draw graphs side by side."""
+        """Draw graphs side by side, at the places that their numbers x and y say, if they have."""
+        from wgankit_graphs.attributes import real_names
         from wgankit_graphs.pictures import draw_graphs
 
-        return draw_graphs(objects)
+        known = set(real_names(objects).nodes)
+        return draw_graphs(objects, places=("x", "y") if {"x", "y"} <= known else None)
 
     def align(self, points: Points) -> Points:
-        """Number the nodes by what their surroundings look like."""
-        return canonical_order(points)
+        """Number the nodes by their numbers, or by what their surroundings look like."""
+        return canonical_order(points) if len(leaves(points)) == 2 else canonical_numbering(points)

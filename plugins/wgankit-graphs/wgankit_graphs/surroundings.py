@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wgankit.errors import SettingError
-from wgankit.space import Points
-from wgankit_graphs.blocks import closures, lazy_powers, returns
+from wgankit.space import Points, leaves
+from wgankit_graphs.blocks import BlockGenerator, closures, lazy_powers, returns
 from wgankit_graphs.labelled import graphs_of
 from wgankit_graphs.networks import multilayer
 
@@ -34,7 +34,7 @@ class Surroundings(nn.Module):
     0 and deviation 1 by what `fit` saw, grow like logarithms beyond 2, and are 0 where no node is.
 
     Arguments:
-        numbers: "communities" or "limbs", the functions of these names.
+        numbers: "communities", "groups" or "limbs", the functions of these names.
     """
 
     mean: Tensor
@@ -81,9 +81,13 @@ def communities(adjacency: Tensor) -> Tensor:
     Degrees and triangles, returns of lazy walks, how many nodes walks of 4 and 8 steps reach, and
     what is seen on average where they end.
     """
-    shared = adjacency * (adjacency @ adjacency)
+    return of_communities(adjacency, adjacency @ adjacency, lazy_powers(adjacency, 3))
+
+
+def of_communities(adjacency: Tensor, two: Tensor, walks: Sequence[Tensor]) -> Tensor:
+    """Return `communities` from the square of the adjacency and powers of the lazy walk."""
+    shared = adjacency * two
     near = closures(adjacency.unsqueeze(-1), shared)
-    walks = lazy_powers(adjacency, 3)
     far = walks[-1] / walks[-1].sum(2, keepdim=True)
     smooth = far @ torch.cat([near[0], near[2], near[3]], -1)
     backs = returns(walks)
@@ -93,27 +97,52 @@ def communities(adjacency: Tensor) -> Tensor:
 
 
 def limbs(adjacency: Tensor) -> Tensor:
-    """Return 18 numbers of each node that tell what a sparse graph branches like, `(B, N, 18)`.
+    """Return 14 numbers of each node that tell what a sparse graph branches like, `(B, N, 14)`.
 
-    Leaves are cut off, and again, smoothly: exp(-4 (degree - 1)) is 1 for a leaf and 0.02 for a
-    node of degree 2.
+    Degrees, and degrees after leaves were cut off once and twice, gently: of a leaf 0 stays, of a
+    node of degree d >= 1 the share 1 - exp(-0.7 (d - 1)).  A sharper cut tells more, but one edge
+    then changes these numbers far otherwise than their slopes say, and drawn edges learn by slopes.
     """
     degrees = adjacency.sum(2, keepdim=True)
-    stays = 1 - torch.exp(-4 * (degrees - 1).clamp_min(0))
+    stays = thinned(degrees)
     cut = adjacency @ stays
-    stays_again = stays * (1 - torch.exp(-4 * (cut - 1).clamp_min(0)))
+    stays_again = stays * thinned(cut)
     cut_again = adjacency @ stays_again
-    around = adjacency @ torch.cat([degrees, degrees.square(), cut, cut_again], -1)
-    walks = lazy_powers(adjacency, 3)
+    near = [degrees, degrees.square(), 1 - stays, cut, stays_again, cut_again]
     branches = stays_again * (cut_again - 2).clamp_min(0)
     numbers = [
-        degrees, cut, stays, stays_again, cut_again * stays_again, branches,
-        around / (degrees + 1), *returns(walks)[:6], reach(walks[2]), reach(walks[3]),
+        degrees, (degrees + 1).log(), stays, cut, stays_again, stays_again * cut_again, branches,
+        adjacency @ torch.cat(near, -1), adjacency @ cut,
     ]  # fmt: skip
     return torch.cat(numbers, -1)
 
 
-NUMBERS = {"communities": (communities, 16), "limbs": (limbs, 18)}
+def thinned(degrees: Tensor) -> Tensor:
+    """Return how much of nodes stays when leaves are cut off gently."""
+    return 1 - torch.exp(-0.7 * (degrees - 1).clamp_min(0))
+
+
+def groups(adjacency: Tensor) -> Tensor:
+    """Return 20 numbers of each node: `communities`, and two kinds more.
+
+    For each edge the ways of 2 and of 3 steps from one end to the other are counted; within a dense
+    group there are many.  A node's edges without are summed: exp(-ways) and exp(-ways / 4).  And
+    how many nodes walks reach is averaged over where they end, which tells a group's size better
+    than one node does.
+    """
+    degrees = adjacency.sum(2, keepdim=True)
+    two = adjacency @ adjacency
+    # Of three steps along an edge, d_i + d_j - 1 ways lead back and forth over the edge itself.
+    three = two @ adjacency - degrees - degrees.transpose(1, 2) + 1
+    lone = [adjacency * torch.exp(-two), adjacency * torch.exp(-three.clamp_min(0) / 4)]
+    walks = lazy_powers(adjacency, 3)
+    far = walks[-1] / walks[-1].sum(2, keepdim=True)
+    group = far @ torch.cat([reach(walks[-2]), reach(walks[-1])], -1)
+    few = [one.sum(2, keepdim=True) for one in lone]
+    return torch.cat([of_communities(adjacency, two, walks), *few, group], -1)
+
+
+NUMBERS = {"communities": (communities, 16), "groups": (groups, 20), "limbs": (limbs, 14)}
 """Numbers of nodes by name, and how many they are."""
 
 
@@ -127,6 +156,9 @@ def reach(walk: Tensor) -> Tensor:
 class Described(nn.Module):
     """A generator of graphs, followed by what the graphs' nodes see.
 
+    Where the generator has a `log_chance`, presence, which is 1 whatever the weights are, has the
+    slope of it, for `Choices`.
+
     Arguments:
         generator: latents -> labelled graphs.
         describe: labelled graphs -> numbers.
@@ -138,7 +170,41 @@ class Described(nn.Module):
 
     def forward(self, latent: Points) -> Tensor:
         """Return the numbers of generated graphs."""
-        return cast(Tensor, self.describe(self.generator(latent)))
+        numbers = cast(Tensor, self.describe(self.generator(latent)))
+        if not isinstance(self.generator, BlockGenerator):
+            return numbers
+        chance = self.generator.log_chance(latent)[:, None, None]
+        there = numbers[..., :1] * (1 + (chance - chance.detach()))
+        return torch.cat([there, numbers[..., 1:]], -1)
+
+
+@final
+class Choices:
+    """What a generator minimises besides, so that chances of its choices follow the scores.
+
+    The slope of an expected score by the chances of what is drawn is the mean of the score times
+    the slope of the chance's logarithm (Williams, 1992).  What a line through the scores over the
+    numbers of nodes foretells is taken off, since it was not chosen.
+
+    Arguments:
+        critic: scores of `Described` graphs; it must not look at the slope of presence, as
+            `SetCritic` does not.
+    """
+
+    def __init__(self, critic: nn.Module) -> None:
+        self.critic = critic
+
+    def __call__(self, made: Points, real: Points) -> Tensor:
+        """Return a scalar whose value says nothing, and whose slope is that of -E score."""
+        nodes = leaves(made)[0]
+        with torch.no_grad():
+            scores = self.critic(nodes)
+            number = nodes[..., 0].sum(1)
+            spread = number - number.mean()
+            tilt = (spread * scores).sum() / spread.square().sum().clamp_min(1e-6)
+            better = scores - scores.mean() - tilt * spread
+        gain: Tensor = (better * nodes[:, 0, 0]).mean()
+        return -gain
 
 
 @final
@@ -161,7 +227,7 @@ class SetCritic(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         """Return one score for each set."""
-        there = nodes[..., :1]
+        there = nodes[..., :1].detach()
         h = functional.silu(self.enter(nodes)) * there
         pooled = h.sum(1) / 16
         context = self.whole(pooled).unsqueeze(1).expand(-1, nodes.shape[1], -1)

@@ -18,9 +18,14 @@ from wgankit.space import Points, leaves
 from wgankit_graphs.blocks import Intervals
 from wgankit_graphs.labelled import Graphs
 from wgankit_graphs.networks import multilayer, start_at
+from wgankit_graphs.partition import GAIN
 
 STEEPEST_LOGIT = 12.0
 """A choice among a hundred parents that shall never fail needs logits further apart than edges."""
+
+QUIET = 0.1
+"""Factor on what nodes and roles add of their own to the logits of parents: what holds for all
+nodes of a role is learnt first."""
 
 
 def point(logits: Tensor, coins: Tensor) -> Tensor:
@@ -42,11 +47,11 @@ def point(logits: Tensor, coins: Tensor) -> Tensor:
 class TreeGenerator(nn.Module):
     """Latents -> trees: node i points at one of the nodes before it.
 
-    Nodes are spread over intervals, one for each role, as over the blocks of `BlockGenerator`.
-    How likely a parent is depends on both roles, on whether it is the node just before, and on what
-    both nodes make of their own latents.  Given the latents all nodes choose independently.  The
-    family contains the uniform law on labelled trees: node i points at node min(u, i - 1) with u
-    uniform on 1, ..., n (Aldous, 1990), and only the node just before is special.
+    Nodes are spread over intervals, one for each role, whose lengths hear noise and the number of
+    nodes.  How likely a parent is depends on both roles, on whether it is the node just before, and
+    on what both nodes make of their own latents.  Given the latents all nodes choose independently.
+    Learning starts near the uniform law on labelled trees: node i points at node min(u, i - 1) with
+    u uniform on 1, ..., n (Aldous, 1990), so that only the node just before is special.
 
     Arguments:
         node_labels: K, "nothing" included.
@@ -84,6 +89,8 @@ class TreeGenerator(nn.Module):
         self.roles = Intervals(
             blocks, per_graph + 1, width, layers=layers, heads=heads, softness=softness
         )
+        # By roles of child and parent: of any node before, and of the one just before.
+        self.table = nn.Parameter(torch.zeros(blocks, blocks, 2))
         self.pair_head = multilayer(2 * width, width, 2)
         self.nodes = multilayer(per_node + width + 1, width, width)
         self.node_head = nn.Sequential(nn.SiLU(), nn.Linear(width, node_labels - 1))
@@ -114,11 +121,14 @@ class TreeGenerator(nn.Module):
     ) -> Tensor:
         pairs = (-1, tokens.shape[1], tokens.shape[1], -1)
         child, parent = tokens.unsqueeze(2).expand(pairs), tokens.unsqueeze(1).expand(pairs)
-        roles = self.pair_head(torch.cat([child, parent], -1))
+        roles = GAIN * self.table + QUIET * self.pair_head(torch.cat([child, parent], -1))
         any_, last = torch.einsum("bik,bklc,bjl->cbij", member, roles, member)
-        ask, answer, follow, weight = self.ends(h).split([8, 8, 1, 1], -1)
+        ask, answer, follow, weight = (QUIET * self.ends(h)).split([8, 8, 1, 1], -1)
         just_before = (slots.unsqueeze(2) - slots.unsqueeze(1) == 1).to(any_.dtype)
-        logits = any_ + weight.transpose(1, 2) + ask @ answer.transpose(1, 2) / 8
+        logits = any_ + weight.transpose(1, 2) + ask @ answer.transpose(1, 2)
+        # As many of Aldous's choices come to the node just before as nodes are still to come.
+        number = there.sum(1).view(-1, 1, 1)
+        last = last + (number - slots.unsqueeze(2) + 1).clamp_min(1).log()
         logits = logits + just_before * (last + follow)
         logits = STEEPEST_LOGIT * torch.tanh(logits / STEEPEST_LOGIT)
         before = (slots.unsqueeze(2) > slots.unsqueeze(1)) & (there.unsqueeze(1) > 0)

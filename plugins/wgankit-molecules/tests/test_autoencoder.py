@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare, kstest
 
 from wgankit import RunError, SettingError
 from wgankit.progress import Silent, Teller
@@ -14,12 +16,15 @@ from wgankit_molecules.autoencoder import (
     Autoencoder,
     autoencoder_from,
     decode_points,
+    drawn,
     encode_rows,
     reconstruction,
     surprise_of,
+    uniform_numbers,
 )
 from wgankit_molecules.autoencoder_training import Schooling, shuffled, train_autoencoder
 from wgankit_molecules.data import qm9_10k
+from wgankit_molecules.latent_networks import moved
 from wgankit_molecules.tokens import encode_tokens, lengths
 
 SMALL = {
@@ -29,7 +34,7 @@ SMALL = {
     "questions": 2,
     "epochs": 3,
     "batch": 8,
-    "noise": 0.1,
+    "highest": 0.1,
     "precision": "32-true",
 }
 
@@ -54,23 +59,171 @@ def test_points_lie_on_the_sphere_and_do_not_know_their_company(rows):
             torch.testing.assert_close(made.encode(tight)[0], together[place])
 
 
+def continued(made, point, level, choose):
+    """Return a row by a loop that reads the whole beginning again for each token."""
+    told = made.ear(point[None], torch.tensor([level]))
+    text = [made.decoder.begin]
+    while len(text) <= made.length:
+        scores, _ = made.decoder(told, torch.tensor([text]), made.decoder.state(told))
+        text.append(choose(len(text) - 1, scores[0, -1]))
+        if text[-1] == 0:
+            break
+    return (text[1:] + [0] * made.length)[: made.length]
+
+
 @pytest.mark.parametrize("layers", [1, 2])
-def test_decoding_step_by_step_is_the_likeliest_continuation(rows, layers):
-    """Against a loop that reads the whole beginning again for each token."""
+@pytest.mark.parametrize("level", [0.0, 0.7])
+@torch.no_grad()
+def test_decoding_step_by_step_is_the_likeliest_continuation(rows, layers, level):
     made = fresh(rows, layers=layers)
     points = encode_rows(made, rows[:6])
-    found = made.decode(points * 3)  # only directions matter
+    found = made.decode(points * 3, level=level)  # only directions matter
     for point, row in zip(points, found, strict=True):
-        text = [made.decoder.begin]
-        state = made.decoder.state(point[None])
-        while len(text) <= made.length:
-            with torch.no_grad():
-                scores, _ = made.decoder(point[None], torch.tensor([text]), state)
-            text.append(int(scores[0, -1].argmax()))
-            if text[-1] == 0:
-                break
-        wanted = text[1:] + [0] * made.length
-        assert row.tolist() == wanted[: made.length]
+        assert row.tolist() == continued(made, point, level, lambda _, s: int(s.argmax()))
+    assert torch.equal(found, made.decode(points, level=level, temperature=1e-7))
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.0])
+@torch.no_grad()
+def test_drawn_tokens_are_where_the_summed_probabilities_pass_the_points_numbers(rows, temperature):
+    made = fresh(rows)
+    points = encode_rows(made, rows[:20])
+    found = made.decode(points, level=0.5, temperature=temperature, seed=3)
+    chances = uniform_numbers(points, made.length, seed=3).double().numpy()
+    for point, row, chance in zip(points, found, chances, strict=True):
+
+        def choose(place, scores, chance=chance):
+            sums = (scores / temperature).softmax(0).double().cumsum(0).numpy()
+            return int(np.searchsorted(sums, chance[place], side="right"))
+
+        assert row.tolist() == continued(made, point, 0.5, choose)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 30), st.integers(0, 10_000))
+def test_evenly_spread_chances_draw_each_token_as_often_as_it_is_likely(choices, seed):
+    torch.manual_seed(seed)
+    scores = 2 * torch.randn(choices)
+    chances = (torch.arange(10_000) + 0.5) / 10_000
+    shares = drawn(scores.expand(10_000, -1), chances).bincount(minlength=choices) / 10_000
+    torch.testing.assert_close(shares, scores.softmax(0), atol=1.1e-4, rtol=0)
+
+
+def test_numbers_of_points_are_uniform_and_of_no_kin():
+    torch.manual_seed(0)
+    points = torch.randn(4_000, 6)
+    found = uniform_numbers(points, 8)
+    assert float(found.min()) >= 0
+    assert float(found.max()) < 1
+    assert kstest(found.flatten().numpy(), "uniform").pvalue > 0.01
+    other = uniform_numbers(points, 8, seed=1)
+    beside = torch.cat([found, other], 1)
+    kin = torch.corrcoef(beside.T) - torch.eye(16)
+    assert float(kin.abs().max()) < 5 / math.sqrt(4_000)
+    neighbours = torch.corrcoef(torch.stack([found[:-1].flatten(), found[1:].flatten()]))
+    assert abs(float(neighbours[0, 1])) < 5 / math.sqrt(32_000)
+
+
+def test_numbers_of_points_know_neither_company_nor_last_bits():
+    torch.manual_seed(0)
+    points = torch.randn(500, 128)
+    found = uniform_numbers(points, 20)
+    order = torch.randperm(500)
+    assert torch.equal(uniform_numbers(points[order], 20), found[order])
+    assert torch.equal(uniform_numbers(points[7:8], 30)[:, :20], found[7:8])
+    near = uniform_numbers(points * (1 + torch.finfo(torch.float32).eps), 20)
+    assert float((near == found).all(1).float().mean()) > 0.99
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_point_says_the_same_whatever_else_is_decoded(rows, temperature):
+    made = fresh(rows)
+    torch.manual_seed(0)
+    points = torch.randn(600, 6)
+    how = {"level": 0.8, "temperature": temperature, "seed": 5}
+    together = decode_points(made, points, **how)
+    order = torch.randperm(600)
+    assert torch.equal(decode_points(made, points[order], **how), together[order])
+    assert torch.equal(decode_points(made, points[300:307], **how), together[300:307])
+    assert len(decode_points(made, points[:0], **how)) == 0
+
+
+@torch.no_grad()
+def test_a_point_says_strings_in_the_decoders_law(rows):
+    """Over many seeds, the first two tokens come as often as the decoder says (chi-square)."""
+    made = fresh(rows)
+    point = encode_rows(made, rows[:1])
+    made.length, count = 2, 3_000
+    said = torch.cat(
+        [made.decode(point, level=0.4, temperature=1.0, seed=seed) for seed in range(count)]
+    )
+    told = made.ear(point, torch.tensor([0.4]))
+    first = made.decoder(told, torch.tensor([[made.decoder.begin]]), made.decoder.state(told))[0]
+    law = first[0, 0].softmax(0)
+    choices = len(law)
+    pairs = []
+    for token in range(choices):
+        shown = torch.tensor([[made.decoder.begin, token]])
+        scores, _ = made.decoder(told, shown, made.decoder.state(told))
+        then = scores[0, 1].softmax(0) if token else torch.eye(choices)[0]
+        pairs.append(law[token] * then)
+    wanted = torch.stack(pairs).flatten().double().numpy() * count
+    places = said[:, 0].long() * choices + said[:, 1].long()
+    seen = places.bincount(minlength=choices**2).numpy()
+    common = wanted > 5
+    seen = [*seen[common], seen[~common].sum()]
+    wanted = [*wanted[common], wanted[~common].sum()]
+    assert chisquare(seen, np.array(wanted) * sum(seen) / sum(wanted)).pvalue > 0.01
+
+
+def test_levels_are_uniform_in_their_angle_and_some_are_nothing(rows):
+    made = fresh(rows, highest=3.0, clear=0.25)
+    torch.manual_seed(0)
+    levels = made.levels(20_000)
+    assert float((levels == 0).float().mean()) == pytest.approx(0.25, abs=0.015)
+    angles = levels[levels > 0].atan() / math.atan(3.0)
+    assert kstest(angles.numpy(), "uniform").pvalue > 0.01
+
+
+def test_points_are_moved_each_by_its_own_level():
+    torch.manual_seed(0)
+    points = math.sqrt(200) * torch.nn.functional.normalize(torch.randn(3_000, 200), dim=1)
+    levels = torch.tensor([0.0, 0.5, 2.0]).repeat(1_000)
+    found = moved(points, levels)
+    assert torch.equal(found[levels == 0], points[levels == 0])
+    torch.testing.assert_close(found.norm(dim=1), points.norm(dim=1))
+    cosines = (found * points).mean(1)
+    for level in (0.5, 2.0):
+        # The tangential part of the noise has n - 1 coordinates, the radial one moves little.
+        tangent = (1 / cosines[levels == level].square() - 1).median()
+        assert float(tangent) == pytest.approx(level**2, rel=0.05)
+
+
+@torch.no_grad()
+def test_at_level_0_a_lesson_is_of_the_points_themselves(rows):
+    """Against the surprise written out, with nothing moved, forgotten or sketched."""
+    for more in ({"highest": 0.0}, {"highest": 9.0, "clear": 1.0}):
+        made = fresh(rows, sketch=0.0, **more)
+        wanted = torch.nn.functional.pad(rows.long(), (0, 1))
+        told = made.ear(encode_rows(made, rows), torch.zeros(40))
+        shown = torch.nn.functional.pad(wanted[:, :-1], (1, 0), value=made.decoder.begin)
+        scores, _ = made.decoder(told, shown, made.decoder.state(told))
+        counted = torch.arange(rows.shape[1] + 1) <= lengths(rows)[:, None]
+        counted[:, -1] = False  # a row of full length has no place for its end
+        expected = surprise_of(scores[:, :-1], wanted[:, :-1], counted[:, :-1])
+        torch.testing.assert_close(made(rows).surprise, expected)
+
+
+def test_a_lesson_teaches_what_is_made_of_the_level(rows):
+    """And tells it: the same moved points at another level say other things."""
+    made = fresh(rows, highest=2.0, clear=0.0).train()
+    made(rows).loss.backward()
+    taught = made.ear.hear.weight.grad
+    assert taught is not None
+    assert bool((taught[:, 6:].abs().sum(0) > 0).all())
+    points = encode_rows(made, rows)
+    low, high = (made.ear(points, torch.full((40,), level)) for level in (0.0, 2.0))
+    assert not torch.allclose(low, high)
 
 
 @settings(deadline=None, max_examples=30)
@@ -92,7 +245,7 @@ def test_surprise_is_the_sum_of_logarithms(count, width, seed):
 
 def test_a_lesson_counts_the_end_once_and_whatever_stands_behind_it_never(rows):
     """With all scores equal the surprise of a string of m tokens is (m + 1) log of the choices."""
-    made = fresh(rows, noise=0.0, forget=0.0, sketch=0.0)
+    made = fresh(rows, highest=0.0, sketch=0.0)
     torch.nn.init.zeros_(made.decoder.out.weight)
     torch.nn.init.zeros_(made.decoder.out.bias)
     choices = int(rows.max()) + 1
@@ -108,12 +261,21 @@ def test_it_learns_a_few_strings_by_heart():
     more = {"encoder": 24, "decoder": 32, "latent": 16, "epochs": 250, "warm_up": 10, "rate": 5e-3}
     made = train_autoencoder(rows, int(rows.max()), SMALL | more)
     assert reconstruction(made, rows) == 1.0
-    assert reconstruction(made, rows, noise=0.1) == 1.0
+    assert reconstruction(made, rows, level=0.1) == 1.0
+    assert reconstruction(made, rows, level=0.1, temperature=0.1) == 1.0
     again = autoencoder_from(
         {"tokens": "x" * int(rows.max()), "length": rows.shape[1], "autoencoder": made.settings},
         made.state_dict(),
     )
     assert torch.equal(decode_points(again, encode_rows(again, rows)), rows)
+
+
+def test_weights_of_another_autoencoder_are_refused(rows):
+    made = fresh(rows)
+    state = {name: one for name, one in made.state_dict().items() if "ear" not in name}
+    vocabulary = {"tokens": "x" * int(rows.max()), "length": made.length}
+    with pytest.raises(RunError, match="not of the autoencoder"):
+        autoencoder_from(vocabulary | {"autoencoder": made.settings}, state)
 
 
 @settings(deadline=None, max_examples=30)
@@ -190,8 +352,9 @@ def test_a_training_that_diverges_says_so_and_keeps_nothing(rows, tmp_path):
 
 
 def test_rates_grow_and_then_fall(rows):
-    made = fresh(rows, warm_up=4, epochs=10)
+    made = fresh(rows, warm_up=4, epochs=9.6)
     school = Schooling(made, rows, seed=0, device=torch.device("cpu"))
+    assert school.steps == 48  # 5 batches of 8 an epoch
     seen = []
     for index in range(school.steps):
         school.index = index
@@ -206,8 +369,10 @@ def test_rates_grow_and_then_fall(rows):
         ({"layer": 3}, "no setting 'layer'"),
         ({"latent": 1}, "at least 2"),
         ({"decoder": 0}, "at least 1"),
-        ({"forget": 1.0}, "share in"),
-        ({"noise": -1}, ">= 0"),
+        ({"forget": 1.5}, "share in"),
+        ({"clear": -0.1}, "share in"),
+        ({"highest": -1}, ">= 0"),
+        ({"epochs": 0}, "> 0"),
         ({"precision": "16"}, "precision is one of"),
     ],
 )

@@ -139,3 +139,13 @@ def test_a_foreign_sdf_reads_as_rdkit_reads_it():
     reading = read_molecules(path)
     assert reading.objects == [Chem.MolToSmiles(mol) for mol in mols if mol is not None]
     assert reading.skipped.total() == mols.count(None)
+
+
+@pytest.mark.parametrize(("text", "blank"), [("CCO\n\n \nCC\n", 2), ("CCO\nCC", 0), ("C\n\n", 1)])
+def test_blank_lines_are_counted_where_they_are_samples(tmp_path, text, blank):
+    path = tmp_path / "a.smi"
+    path.write_text(text)
+    reading = read_molecules(path, blanks=True)
+    assert reading.skipped["blank line"] == blank
+    assert reading.objects == text.split()
+    assert not read_molecules(path).skipped

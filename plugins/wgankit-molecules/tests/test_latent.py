@@ -9,15 +9,24 @@ from rdkit import Chem
 from typer.testing import CliRunner
 
 import wgankit
-from wgankit import DataError, RunError, SettingError, cli, report
+from wgankit import DataError, RunError, SettingError, cli, recipes, report
 from wgankit.domain import Workshop
+from wgankit.objective import Relativistic
 from wgankit.progress import Silent
 from wgankit.space import pick
 from wgankit.testing import check_critic, check_generator
 from wgankit_molecules import autoencoder_training, chemistry
+from wgankit_molecules.autoencoder import decode_points
 from wgankit_molecules.data import qm9_10k
 from wgankit_molecules.latent import LatentMolecules, canonical_strings
-from wgankit_molecules.latent_networks import Blur, LatentCritic, LatentGenerator, law_of
+from wgankit_molecules.latent_networks import (
+    Blur,
+    LatentCritic,
+    LatentGenerator,
+    law_of,
+    moved,
+)
+from wgankit_molecules.tokens import decode_tokens
 
 AUTOENCODER = {
     "latent": 6,
@@ -28,7 +37,8 @@ AUTOENCODER = {
     "batch": 8,
     "precision": "32-true",
 }
-MODEL = {"inputs": 5, "width": 16, "depth": 1, "autoencoder": AUTOENCODER}
+MODEL = {"inputs": 5, "width": 16, "depth": 1, "level": 0.5, "temperature": 1.0,
+         "autoencoder": AUTOENCODER}  # fmt: skip
 QUICK = {
     "steps": 3,
     "batch": 8,
@@ -89,7 +99,63 @@ def test_stored_points_are_what_the_encoder_says(trained):
     autoencoder = trained.domain._autoencoder(trained.vocabulary)
     with torch.no_grad():
         found = autoencoder.encode(rows)
-    torch.testing.assert_close(trained.prepared((stored, rows)), found, atol=2e-3, rtol=0)
+    torch.testing.assert_close(stored.float(), found, atol=2e-3, rtol=0)
+    still = trained.domain.build(trained.vocabulary, {"model": MODEL | {"level": 0.0}})
+    assert torch.equal(still.prepare((stored, rows)), stored.float())
+
+
+def test_the_game_is_about_points_that_are_moved_afresh_at_every_look(trained):
+    stored = trained.points("training")
+    torch.manual_seed(0)
+    one, other = trained.prepared(stored), trained.prepared(stored)
+    assert not torch.equal(one, other)
+    torch.testing.assert_close(one.norm(dim=1), torch.full((48,), math.sqrt(6)))
+    torch.manual_seed(0)
+    assert torch.equal(moved(stored[0].float(), MODEL["level"]), one)
+
+
+def test_the_generator_begins_at_the_law_of_moved_points(trained):
+    state = trained.vocabulary["learnt"]
+    found = state["law.factor"] @ state["law.factor"].T
+    many = torch.cat([trained.prepared(trained.points("training")) for _ in range(400)])
+    # One draw of 48 points against 400 of them, in units of the mean spread.
+    spread = float(torch.cov(many.T).diagonal().mean())
+    assert float((found - torch.cov(many.T)).abs().max()) < spread
+    assert float((state["law.centre"] - many.mean(0)).abs().max()) < 4 * (spread / 48) ** 0.5
+
+
+def test_level_and_temperature_are_remembered_and_obeyed(trained):
+    vocabulary = trained.vocabulary
+    assert (vocabulary["level"], vocabulary["temperature"]) == (0.5, 1.0)
+    points = trained.sample_points(40, seed=2)
+    autoencoder = trained.domain._autoencoder(vocabulary)
+    for how in ({"level": 0.5, "temperature": 1.0}, {"level": 0.0, "temperature": 0.0}):
+        rows = decode_points(autoencoder, points, **how)
+        wanted = decode_tokens(rows, vocabulary)
+        assert trained.domain.decode(points, vocabulary | how) == wanted
+
+
+def test_a_seed_draws_the_same_whatever_the_batch(smiles, tmp_path, no_reports):
+    """Torch draws normal numbers by sixteen, so with that many a latent they do not change."""
+    settings = QUICK | {"model": MODEL | {"inputs": 16}}
+    made = wgankit.recipe("molecules:latent").fit(smiles, out=tmp_path / "run", **settings)
+    drawn = made.sample(90, seed=4)
+    assert made.sample(90, seed=4, batch=7) == drawn
+    assert made.sample(90, seed=4, batch=40, workers=1) == drawn
+    assert made.sample(90, seed=5) != drawn
+
+
+def test_a_game_goes_on_bit_for_bit(smiles, tmp_path, no_reports):
+    """Points are moved by the training's own random numbers, which its state holds."""
+    short = QUICK | {"schedule": "constant"}
+    long = short | {"steps": 6}
+    whole = wgankit.recipe("molecules:latent").fit(smiles, out=tmp_path / "whole", **long)
+    part = wgankit.recipe("molecules:latent").fit(smiles, out=tmp_path / "part", **short)
+    torch.rand(7)
+    part = wgankit.load(part.folder.path).fit(steps=6, device="cpu", progress=False)
+    one, other = (torch.load(run.folder.last, weights_only=True) for run in (whole, part))
+    for name, weights in one["training"]["average"].items():
+        assert torch.equal(weights, other["training"]["average"][name])
 
 
 def test_the_autoencoder_sees_nothing_that_is_held_out(smiles, tmp_path, monkeypatch, no_reports):
@@ -186,6 +252,8 @@ def test_nothing_that_can_be_used_is_one_clear_error(tmp_path):
     [
         ({"wide": 3}, "no setting wide"),
         ({"space": "torus"}, "sphere or normed"),
+        ({"level": -0.1}, "model.level is a number >= 0"),
+        ({"temperature": "warm"}, "model.temperature is a number >= 0"),
         ({"autoencoder": 5}, "model.autoencoder holds settings"),
         ({"autoencoder": {"depth": 5}}, "no setting 'depth'"),
     ],
@@ -196,6 +264,23 @@ def test_wrong_settings_are_said_before_the_autoencoder_is_trained(tmp_path, smi
             smiles, out=tmp_path / "run", **(QUICK | {"model": model})
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_the_game_can_be_another_by_name(smiles, tmp_path, no_reports, monkeypatch):
+    played = []
+
+    def watch(*arguments, **more):
+        played.append(more["objective"])
+        return train(*arguments, **more)
+
+    train = recipes.train
+    monkeypatch.setattr(recipes, "train", watch)
+    zero = {"weight": 1.0, "where": "at-both", "shape": "zero-centred", "relative": False}
+    other = QUICK | {"objective": "relativistic", "penalty": zero}
+    wgankit.recipe("molecules:latent").fit(smiles, out=tmp_path / "run", **other)
+    assert isinstance(played[-1], Relativistic)
+    with pytest.raises(SettingError, match=r"wasserstein, relativistic.*got 'best'"):
+        wgankit.recipe("molecules:latent").fit(smiles, out=tmp_path / "b", objective="best")
 
 
 @pytest.mark.parametrize("space", ["sphere", "normed"])
@@ -228,9 +313,9 @@ def test_no_critic_of_the_sphere_outruns_its_paths(trained):
 def test_blur_moves_points_by_its_deviation_and_leaves_them_on_the_sphere():
     torch.manual_seed(0)
     points = LatentGenerator(8, 50, width=16, depth=1)(torch.randn(400, 8)).detach()
-    moved = Blur(0.2)(points)
-    torch.testing.assert_close(moved.norm(dim=1), points.norm(dim=1))
-    angle = wgankit.Sphere().distance(points, moved)
+    blurred = Blur(0.2)(points)
+    torch.testing.assert_close(blurred.norm(dim=1), points.norm(dim=1))
+    angle = wgankit.Sphere().distance(points, blurred)
     # The tangential part of the noise has n - 1 coordinates, at distance sqrt(n).
     assert float(angle.tan().square().mean()) == pytest.approx(0.2**2 * 49 / 50, rel=0.1)
     flat = Blur(0.2, sphere=False)(points) - points

@@ -5,6 +5,8 @@ import json
 import pytest
 import torch
 
+import wgankit
+
 h200 = pytest.importorskip("benchmarks.latent_h200")
 
 
@@ -13,15 +15,33 @@ def test_all_parts_in_calls_of_one_step_each(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(h200, "LARGEST_FILE", 100_000)
     common = ["--folder", str(folder), "--tiny", "--device", "cpu", "--minutes", "0"]
     assert h200.main(["tokens", *common]) == h200.DONE
-    (folder / "plan.json").write_text(json.dumps({"epochs": 1, "steps": 3}))
-    # 360 molecules in batches of 32, and three steps of the game.
-    for part, calls in (("autoencoder", 11), ("wgan", 3)):
+    (folder / "plan.json").write_text(json.dumps({"lessons": 11, "steps": 3}))
+    monkeypatch.setattr(h200, "LEVELS", (0.5,))
+    monkeypatch.setattr(h200, "CHOSEN_BY", 100)
+    for part, calls in (("autoencoder", 11), ("choose", 1), ("wgan", 3)):
         codes = [h200.main([part, *common]) for _ in range(calls)]
         assert codes == [h200.GO_ON] * (calls - 1) + [h200.DONE]
         assert max(path.stat().st_size for path in folder.iterdir()) <= 100_000
     assert h200.main(["sample", *common, "-n", "50"]) == h200.DONE
     assert len((folder / "samples.smi").read_text().split("\n")) == 51
     names = {path.name.split("-")[0] for path in folder.iterdir()}
+    assert h200.main(["ship", *common]) == h200.DONE
+    shipped = wgankit.load(folder / "run")
+    known = json.loads((folder / "vocabulary.json").read_text())
+    assert shipped.vocabulary["level"] == known["level"] == 0.5
+    assert len(shipped.sample(20, seed=1)) == 20
+    points = shipped.sample_points(20, seed=1)
+    made = h200.autoencoder_of(h200.Job(folder, h200.TINY, torch.device("cpu"), 0.0, 0.0))
+    how = {name: known[name] for name in ("level", "temperature")}
+    rows = h200.decode_points(made, points, **how)
+    assert h200.decode_tokens(rows, known) == shipped.sample(20, seed=1)
+    monkeypatch.setattr(h200, "TEMPERATURES", (0.6,))
+    assert h200.main(["choose", *common, "--law", "generator"]) == h200.DONE
+    tempered = json.loads((folder / "vocabulary.json").read_text())
+    assert (tempered["level"], tempered["temperature"]) == (0.5, 0.6)
+    for law in ("normal", "held-out"):
+        assert h200.main(["sample", *common, "-n", "30", "--law", law]) == h200.DONE
+        assert (folder / f"samples-{law}.smi").is_file()
     assert names == {
         "tokens.bin", "vocabulary.json", "plan.json", "autoencoder", "generator", "samples.smi"
     }  # fmt: skip

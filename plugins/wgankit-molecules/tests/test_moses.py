@@ -208,6 +208,19 @@ def test_the_command_judges_a_file(cache, tmp_path):
 # The reference ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("more", ["", "\n \n\n", "\n#CC\n"])
+def test_lines_without_a_molecule_are_invalid_samples(cache, tmp_path, more):
+    """A generator may say nothing, or what a list takes for a comment."""
+    (tmp_path / "a.smi").write_text("\n".join(SAMPLES) + "\n" + more)
+    said = []
+    found = moses.evaluate_moses(tmp_path / "a.smi", data=cache, say=said.append)
+    given = len(SAMPLES) + len(more.splitlines())
+    assert found["valid"] == (len(SAMPLES) - 1) / given  # C1CC
+    assert any("count as invalid" in line for line in said) == bool(more)
+    plain = moses.moses_metrics(SAMPLES, data=cache)
+    assert {**found, "valid": 0} == pytest.approx({**plain, "valid": 0})
+
+
 def test_fetching_works_the_reference_out_once(cache, wheel, monkeypatch):
     folder = cache / "moses"
     assert sorted(path.name for path in folder.iterdir()) == sorted(

@@ -95,3 +95,15 @@ def wgankit_benchmarks() -> Iterable[wgankit.BenchmarkSpec]:
         factory="wgankit_molecules.moses:evaluate_moses",
         summary="MOSES: validity, FCD, SNN, fragments, scaffolds, filters, novelty of 30,000",
     )
+
+
+@wgankit.hookimpl
+def wgankit_models() -> Iterable[wgankit.ModelSpec]:
+    """Return the trained models that the package carries."""
+    yield wgankit.ModelSpec(
+        name="moses",
+        factory="wgankit_molecules.shipped:moses",
+        summary="molecules:latent on MOSES, drug-like molecules of up to 27 heavy atoms",
+        recipe="molecules:latent",
+        licence="MIT",
+    )

@@ -6,6 +6,11 @@ root mean square.  The decoder is a language model of tokens that is told the po
 the point is moved by noise, so that what lies within the noise of a point decodes alike: distances
 on the sphere then mean something to whoever makes points there.
 
+How far a point was moved, its level, is drawn anew for each string, and the decoder is told it.  At
+level 0 it gives strings back.  At a level above, it is a language model p(string | moved point,
+level): with points drawn from the law of moved points, and tokens drawn from what it says, strings
+come out in the data's own law if it has learnt that exactly.
+
 Gated recurrent units were taken because a step of training costs far less with them on a CPU than
 with attention, and on a GPU no more than a few milliseconds; figures are in docs/latent.md.
 
@@ -23,12 +28,15 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wgankit.errors import SettingError
+from wgankit.errors import RunError, SettingError
 from wgankit.iteration import precision_named
+from wgankit_molecules.latent_networks import moved, onto_sphere
 from wgankit_molecules.tokens import END, lengths
 
 AUTOENCODER: dict[str, Any] = {
@@ -37,8 +45,9 @@ AUTOENCODER: dict[str, Any] = {
     "decoder": 384,
     "layers": 1,
     "questions": 8,
-    "noise": 0.6,
-    "forget": 0.1,
+    "highest": 4.0,
+    "clear": 0.2,
+    "forget": 0.0,
     "sketch": 0.3,
     "epochs": 10,
     "batch": 128,
@@ -49,14 +58,40 @@ AUTOENCODER: dict[str, Any] = {
 }
 """Settings of an autoencoder.
 
-`latent` is n; `encoder` and `decoder` are widths, `layers` those of the decoder; `noise` is the
-standard deviation of each coordinate in training; `forget` the share of tokens that the decoder is
-not shown in training, so that it asks the point; `sketch` the weight of a second, parallel guess of
-all tokens from the point, which teaches the encoder from the first step on.
+`latent` is n; `encoder` and `decoder` are widths, `layers` those of the decoder; `highest` is the
+highest level that points are moved by in training, and `clear` the share of strings whose points
+stay where they are; `forget` is the share of tokens that the decoder is not shown in training, so
+that it asks the point; `sketch` the weight of a second, parallel guess of all tokens from the
+point, which teaches the encoder from the first step on; `epochs` may be a fraction.
 """
 
 SKETCH = 512
 """Width of the parallel guess."""
+
+TOLD = 512
+"""Numbers that the decoder is told of a point and its level."""
+
+HEARD = 128
+"""Numbers that a recurrent layer of the decoder takes at each token, at most.
+
+There are few tokens, so that a layer as wide as its state would multiply mostly to no end.
+"""
+
+SPELT = 32
+"""Numbers that a token is for the encoder, at most."""
+
+WAVES = 4
+"""Waves of the angle that a level is told by."""
+
+BLOCK = 256
+"""Points that are decoded together, the last ones filled up to as many.
+
+Products of matrices of one size are rounded alike, so what a point says does not depend on how many
+are decoded with it.
+"""
+
+CELLS = 16
+"""Cells along a coordinate's unit in which all points draw tokens by the same numbers."""
 
 
 @final
@@ -72,9 +107,10 @@ class Encoder(nn.Module):
 
     def __init__(self, tokens: int, *, width: int, questions: int, latent: int) -> None:
         super().__init__()
-        self.embed = nn.Embedding(tokens + 1, width)
-        self.forwards = nn.GRU(width, width, batch_first=True)
-        self.backwards = nn.GRU(width, width, batch_first=True)
+        spelt = min(width, SPELT)
+        self.embed = nn.Embedding(tokens + 1, spelt)
+        self.forwards = nn.GRU(spelt, width, batch_first=True)
+        self.backwards = nn.GRU(spelt, width, batch_first=True)
         self.ask = nn.Linear(2 * width, questions)
         self.out = nn.Linear(questions * 2 * width, latent)
 
@@ -95,41 +131,66 @@ class Encoder(nn.Module):
 
 
 @final
+class Ear(nn.Module):
+    """Points and their levels to what a decoder is told.
+
+    Arguments:
+        latent: numbers of a point.
+    """
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.hear = nn.Linear(latent + 2 * WAVES, TOLD)
+
+    def forward(self, points: Tensor, levels: Tensor) -> Tensor:
+        """Return `(B, TOLD)` numbers of points `(B, n)` and levels `(B,)`.
+
+        A point at level s has the angle atan(s) to where it was, in the mean over the noise, and
+        its cosine is the share of it that can be believed.
+        """
+        angles = levels.atan()[:, None]
+        waves = angles * 2.0 ** torch.arange(WAVES, device=points.device)
+        seen = torch.cat([points * angles.cos(), waves.cos(), waves.sin()], 1)
+        return functional.gelu(self.hear(seen))
+
+
+@final
 class Decoder(nn.Module):
-    """A language model of tokens that is told a point.
+    """A language model of tokens that is told something.
 
     Arguments:
         tokens: how many there are, `END` not counted.
         width: of the recurrent layers.
         layers: how many.
-        latent: numbers of a point.
+        told: numbers that it is told.
     """
 
-    def __init__(self, tokens: int, *, width: int, layers: int, latent: int) -> None:
+    def __init__(self, tokens: int, *, width: int, layers: int, told: int = TOLD) -> None:
         super().__init__()
         self.begin = tokens + 1
         self.layers = layers
-        self.embed = nn.Embedding(tokens + 2, width)
-        self.hear = nn.Linear(latent, width)
-        self.first = nn.Linear(latent, layers * width)
-        self.recur = nn.GRU(width, width, layers, batch_first=True)
+        heard = min(width, HEARD)
+        self.embed = nn.Embedding(tokens + 2, heard)
+        self.hear = nn.Linear(told, heard)
+        self.first = nn.Linear(told, layers * width)
+        self.recur = nn.GRU(heard, width, layers, batch_first=True)
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, tokens + 1)
 
-    def state(self, points: Tensor) -> Tensor:
+    def state(self, told: Tensor) -> Tensor:
         """Return the states `(layers, B, width)` before the first token."""
-        first = self.first(points).tanh().view(len(points), self.layers, -1)
+        first = self.first(told).tanh().view(len(told), self.layers, -1)
         return cast(Tensor, first.transpose(0, 1).contiguous())
 
-    def forward(self, points: Tensor, shown: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, told: Tensor, shown: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores `(B, T, tokens + 1)` of what follows each token shown, and the new state.
 
         Arguments:
-            points: `(B, latent)`.
+            told: `(B, told)`.
             shown: tokens `(B, T)`, the first of all `begin`.
             state: before them.
         """
-        heard = self.embed(shown) + self.hear(points)[:, None]
+        heard = self.embed(shown) + self.hear(told)[:, None]
         seen, state = self.recur(heard, state.to(heard.dtype))
         return self.out(self.norm(seen)), state
 
@@ -169,11 +230,10 @@ class Autoencoder(nn.Module):
         self.encoder = Encoder(
             tokens, width=chosen["encoder"], questions=chosen["questions"], latent=latent
         )
-        self.decoder = Decoder(
-            tokens, width=chosen["decoder"], layers=chosen["layers"], latent=latent
-        )
+        self.ear = Ear(latent)
+        self.decoder = Decoder(tokens, width=chosen["decoder"], layers=chosen["layers"])
         self.sketch = nn.Sequential(
-            nn.Linear(latent, SKETCH), nn.GELU(), nn.Linear(SKETCH, length * (tokens + 1))
+            nn.Linear(TOLD, SKETCH), nn.GELU(), nn.Linear(SKETCH, length * (tokens + 1))
         )
         self.low = precision_named(chosen["precision"])
 
@@ -181,28 +241,41 @@ class Autoencoder(nn.Module):
         """Return the points `(B, n)` of rows `(B, T)`, of length sqrt(n)."""
         with self._precision(rows.device):
             vectors = self.encoder(rows)
-        return functional.normalize(vectors, dim=1) * math.sqrt(vectors.shape[1])
+        return onto_sphere(vectors)
 
     @torch.no_grad()
-    def decode(self, points: Tensor) -> Tensor:
-        """Return the likeliest tokens one after another, rows uint8 `(B, length)`.
+    def decode(
+        self, points: Tensor, *, level: float = 0.0, temperature: float = 0.0, seed: int = 0
+    ) -> Tensor:
+        """Return tokens one after another, rows uint8 `(B, length)`.
 
         Only directions matter: a point is brought to length sqrt(n) first.
+
+        Arguments:
+            points: `(B, n)`.
+            level: how far the decoder shall think that they were moved.
+            temperature: tokens are drawn from the softmax of scores over this; at 0 the likeliest
+                are taken.
+            seed: with the points, of what is drawn (see `uniform_numbers`).
         """
-        points = functional.normalize(points.float(), dim=1) * math.sqrt(points.shape[1])
+        points = onto_sphere(points.float())
+        chances = uniform_numbers(points, self.length, seed=seed) if temperature else None
         rows = torch.full((len(points), self.length), END, dtype=torch.uint8, device=points.device)
         shown = torch.full((len(points), 1), self.decoder.begin, device=points.device)
         live = torch.ones_like(shown, dtype=torch.bool)
-        with self._precision(points.device):
-            state = self.decoder.state(points)
-            for place in range(self.length):
-                scores, state = self.decoder(points, shown, state)
+        told = self.ear(points, points.new_full((len(points),), level))
+        state = self.decoder.state(told)
+        for place in range(self.length):
+            scores, state = self.decoder(told, shown, state)
+            if chances is None:
                 shown = scores.argmax(2) * live
-                rows[:, place] = shown[:, 0].to(torch.uint8)
-                live = live & (shown != END)
-                # A look at every eighth token: asking the device for it costs a little each time.
-                if place % 8 == 7 and not bool(live.any()):
-                    break
+            else:
+                shown = drawn(scores[:, 0] / temperature, chances[:, place])[:, None] * live
+            rows[:, place] = shown[:, 0].to(torch.uint8)
+            live = live & (shown != END)
+            # A look at every eighth token: asking the device for it costs a little each time.
+            if place % 8 == 7 and not bool(live.any()):
+                break
         return rows
 
     def forward(self, rows: Tensor) -> Lesson:
@@ -211,15 +284,25 @@ class Autoencoder(nn.Module):
         wanted = functional.pad(rows, (0, 1)) if rows.shape[1] < self.length else rows
         counted = torch.arange(wanted.shape[1], device=rows.device) <= lengths(rows)[:, None]
         points = self.encode(rows)
-        points = points + self.settings["noise"] * torch.randn_like(points)
+        levels = self.levels(len(rows)).to(rows.device)
+        points = moved(points, levels)
         with self._precision(rows.device):
-            shown = self._shown(wanted)
-            scores, _ = self.decoder(points, shown, self.decoder.state(points))
-            guess = self.sketch(points).view(len(rows), self.length, -1)[:, : wanted.shape[1]]
+            shown, told = self._shown(wanted), self.ear(points, levels)
+            scores, _ = self.decoder(told, shown, self.decoder.state(told))
+            guess = self.sketch(told).view(len(rows), self.length, -1)[:, : wanted.shape[1]]
         surprise = surprise_of(scores, wanted, counted)
         right = (scores.argmax(2) == wanted) | ~counted
         loss = surprise + self.settings["sketch"] * surprise_of(guess, wanted, counted)
         return Lesson(loss, surprise.detach(), right.all(1).float().mean())
+
+    def levels(self, count: int) -> Tensor:
+        """Return levels of a batch `(count,)`: uniform in the angle, the tangent of which they are.
+
+        A share `clear` of them is 0.
+        """
+        highest = math.atan(self.settings["highest"])
+        stay: Tensor = torch.rand(count) < self.settings["clear"]
+        return torch.tan(highest * torch.rand(count)).masked_fill(stay, 0.0)
 
     def _shown(self, wanted: Tensor) -> Tensor:
         """Return the tokens before each wanted one, some of them forgotten."""
@@ -229,6 +312,57 @@ class Autoencoder(nn.Module):
 
     def _precision(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, self.low, enabled=self.low is not None)
+
+
+def uniform_numbers(points: Tensor, count: int, *, seed: int = 0) -> Tensor:
+    """Return numbers that look drawn uniformly from [0, 1), always the same for a point.
+
+    They are a hash of the point's cell in a grid, so that neither the batch nor the last bits of a
+    point change them.  The points of a generator come from the seed of the sampling, and so do
+    these.
+
+    Arguments:
+        points: `(B, n)`.
+        count: how many for each.
+        seed: other numbers for the same point.
+
+    Returns:
+        `(B, count)` on the device of the points.  SplitMix64 of G. L. Steele, D. Lea and
+        C. H. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+    """
+    cells = (points.detach().double() * CELLS).floor().long().cpu().numpy().astype(np.uint64)
+    places = np.arange(max(cells.shape[1], count), dtype=np.uint64)
+    odd = mixed(places[: cells.shape[1]] + mixed(np.array([seed], np.uint64))) | np.uint64(1)
+    keys = mixed((cells * odd).sum(1, dtype=np.uint64))
+    many = mixed(keys[:, None] + (places[:count] + np.uint64(1)) * GOLDEN)
+    return torch.from_numpy((many >> np.uint64(40)).astype(np.float32) * 2**-24).to(points.device)
+
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""Two to the 64th over the golden ratio, the step of SplitMix64."""
+
+
+def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return each number with its bits mixed, one to one (SplitMix64's finaliser)."""
+    numbers = numbers + GOLDEN
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    found: NDArray[np.uint64] = numbers ^ (numbers >> np.uint64(31))
+    return found
+
+
+def drawn(scores: Tensor, chances: Tensor) -> Tensor:
+    """Return tokens drawn from the softmax of scores.
+
+    Arguments:
+        scores: `(B, tokens + 1)`.
+        chances: numbers of [0, 1), one for each row, `(B,)`.
+
+    Returns:
+        The first tokens up to which the probabilities sum to more than the chance, `(B,)`.
+    """
+    reached = scores.float().softmax(1).cumsum(1)
+    return (reached <= chances[:, None]).sum(1).clamp_max(scores.shape[1] - 1)
 
 
 def surprise_of(scores: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
@@ -258,7 +392,7 @@ def settings_from(given: Mapping[str, Any]) -> dict[str, Any]:
             f"{', '.join(AUTOENCODER)}"
         )
     chosen = {**AUTOENCODER, **given}
-    whole = ("latent", "encoder", "decoder", "layers", "questions", "epochs", "batch", "warm_up")
+    whole = ("latent", "encoder", "decoder", "layers", "questions", "batch", "warm_up")
     for name in whole:
         least = 2 if name == "latent" else 1
         if not isinstance(chosen[name], int) or chosen[name] < least:
@@ -266,10 +400,13 @@ def settings_from(given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} of an autoencoder is a whole number of at least {least}; "
                 f"got {chosen[name]!r}"
             )
-    if not 0 <= chosen["forget"] < 1:
-        raise SettingError(f"forget is a share in [0, 1); got {chosen['forget']!r}")
-    if not (chosen["noise"] >= 0 and chosen["sketch"] >= 0 and chosen["rate"] > 0):
-        raise SettingError("noise and sketch are numbers >= 0, and rate is one > 0")
+    for name in ("forget", "clear"):
+        if not 0 <= chosen[name] <= 1:
+            raise SettingError(f"{name} is a share in [0, 1]; got {chosen[name]!r}")
+    if not (chosen["highest"] >= 0 and chosen["sketch"] >= 0):
+        raise SettingError("highest and sketch of an autoencoder are numbers >= 0")
+    if not (chosen["rate"] > 0 and chosen["epochs"] > 0):
+        raise SettingError("rate and epochs of an autoencoder are numbers > 0")
     return chosen
 
 
@@ -292,31 +429,46 @@ def encode_rows(autoencoder: Autoencoder, rows: Tensor, *, batch: int = 1_024) -
     return found
 
 
-def decode_points(autoencoder: Autoencoder, points: Tensor, *, batch: int = 1_024) -> Tensor:
+def decode_points(
+    autoencoder: Autoencoder,
+    points: Tensor,
+    *,
+    level: float = 0.0,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Tensor:
     """Return the rows uint8 `(N, length)` of points `(N, n)`, on the CPU.
 
     Arguments:
         autoencoder: on any device.
         points: on any device.
-        batch: how many are decoded at once.
+        level, temperature, seed: see `Autoencoder.decode`.
     """
     device = next(autoencoder.parameters()).device
-    parts = [autoencoder.decode(some.to(device)).cpu() for some in torch.split(points, batch)]
-    return torch.cat(parts) if parts else torch.zeros(0, autoencoder.length, dtype=torch.uint8)
+    found = torch.zeros(len(points), autoencoder.length, dtype=torch.uint8)
+    for start in range(0, len(points), BLOCK):
+        some = points[start : start + BLOCK].to(device)
+        full = functional.pad(some, (0, 0, 0, BLOCK - len(some)), value=1.0)
+        rows = autoencoder.decode(full, level=level, temperature=temperature, seed=seed)
+        found[start : start + BLOCK] = rows[: len(some)].cpu()
+    return found
 
 
-def reconstruction(autoencoder: Autoencoder, rows: Tensor, *, noise: float = 0.0) -> float:
+def reconstruction(
+    autoencoder: Autoencoder, rows: Tensor, *, level: float = 0.0, temperature: float = 0.0
+) -> float:
     """Return the share of rows that come back exactly.
 
     Arguments:
         autoencoder: a trained one.
         rows: uint8 `(N, length)`, N at least 1.
-        noise: standard deviation of what is added to each coordinate on the way, drawn from torch's
-            random numbers.
+        level: that their points are moved by on the way, with torch's random numbers, and that the
+            decoder is told.
+        temperature: see `Autoencoder.decode`.
     """
-    points = encode_rows(autoencoder, rows)
-    points = points + noise * torch.randn_like(points)
-    return float((decode_points(autoencoder, points) == rows).all(1).float().mean())
+    points = moved(encode_rows(autoencoder, rows), level)
+    said = decode_points(autoencoder, points, level=level, temperature=temperature)
+    return float((said == rows).all(1).float().mean())
 
 
 def autoencoder_from(vocabulary: Mapping[str, Any], state: Mapping[str, Tensor]) -> Autoencoder:
@@ -325,8 +477,17 @@ def autoencoder_from(vocabulary: Mapping[str, Any], state: Mapping[str, Tensor])
     Arguments:
         vocabulary: with "tokens", "length" and "autoencoder", its settings.
         state: its weights by name, in any precision.
+
+    Raises:
+        RunError: the weights are those of another autoencoder, such as one without levels.
     """
     made = Autoencoder(len(vocabulary["tokens"]), vocabulary["length"], vocabulary["autoencoder"])
-    made.load_state_dict(dict(state))
+    try:
+        made.load_state_dict(dict(state))
+    except RuntimeError as error:
+        raise RunError(
+            f"these weights are not of the autoencoder that is described beside them: {error}; "
+            "train the run again, or use the version of wgankit that made it"
+        ) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return made.to(device).eval().requires_grad_(False)

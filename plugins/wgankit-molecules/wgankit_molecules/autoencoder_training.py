@@ -34,7 +34,7 @@ LOWEST = 0.02
 POOL = 50
 """Batches among which strings are sorted by length, so that little of a batch is empty."""
 
-FORMAT = 1
+FORMAT = 2
 """Number of the state's layout."""
 
 
@@ -73,7 +73,7 @@ class Schooling(Iterator[Taught]):
         self.widths = lengths(rows)
         self.batch: int = min(chosen["batch"], len(rows))
         self.each: int = len(rows) // self.batch
-        self.steps: int = self.each * chosen["epochs"]
+        self.steps: int = max(1, round(self.each * chosen["epochs"]))
         self.index = 0
         self.optimizer = torch.optim.AdamW(
             autoencoder.parameters(), chosen["rate"], betas=(0.9, 0.98),

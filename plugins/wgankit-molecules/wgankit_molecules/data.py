@@ -177,9 +177,6 @@ def get(
 get_qm9 = partial(get, "qm9")
 """What `wgankit data get qm9` calls."""
 
-get_moses = partial(get, "moses")
-"""What `wgankit data get moses` calls."""
-
 
 def _complete(folder: Path, source: Source) -> bool:
     return all((folder / f"{part}.smi").is_file() for part in source.members)

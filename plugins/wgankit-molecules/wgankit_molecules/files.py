@@ -21,17 +21,20 @@ STRUCTURES = ".sdf"
 _SEPARATORS = (",", ";", "\t")
 _EMPTY_CELL = "empty cell"
 _COMMENT = "comment line"
+_BLANK = "blank line"
 _BAD_RECORD = "unreadable SDF record"
 _NOT_WRITTEN = "not a molecule"
 
 
-def read_molecules(path: Path | str, *, column: str | None = None) -> Reading:
+def read_molecules(path: Path | str, *, column: str | None = None, blanks: bool = False) -> Reading:
     """Read the molecules of a file as SMILES strings, in the order of the file.
 
     Arguments:
         path: `.smi`, `.smiles`, `.txt` (one SMILES a line; what follows a blank or tab is a name),
             `.csv`, `.tsv` (with a header line), `.sdf`; or one of these with `.gz` behind it.
         column: the column of a table that holds SMILES; found by its name if not given.
+        blanks: count the blank lines of a list among what is left out, for samples, where such a
+            line is a string that a generator made.
 
     Returns:
         The strings, unchecked (whoever encodes them counts what is no molecule), and how many
@@ -47,7 +50,7 @@ def read_molecules(path: Path | str, *, column: str | None = None) -> Reading:
     if form == STRUCTURES:
         reading = _read_structures(content)
     elif form in LISTS:
-        reading = _read_list(_text(content, path))
+        reading = _read_list(_text(content, path), blanks)
     else:
         reading = _read_table(_text(content, path), path, TABLES[form], column)
     if not reading.objects:
@@ -97,10 +100,14 @@ def _text(content: bytes, path: Path) -> str:
         ) from error
 
 
-def _read_list(text: str) -> Reading:
+def _read_list(text: str, blanks: bool) -> Reading:
+    lines = text.splitlines()
+    full = [line for line in lines if line.strip()]
     skipped: Counter[str] = Counter()
+    if blanks and len(full) < len(lines):
+        skipped[_BLANK] = len(lines) - len(full)
     smiles = []
-    for number, line in enumerate(line for line in text.splitlines() if line.strip()):
+    for number, line in enumerate(full):
         word = line.split(maxsplit=1)[0]
         if word.startswith("#"):
             skipped[_COMMENT] += 1

@@ -39,15 +39,19 @@ MODEL: dict[str, Any] = {
     "width": 512,
     "depth": 3,
     "space": "sphere",
+    "level": 1.7,
+    "temperature": 0.5,
     "blur": 0.0,
     "autoencoder": {},
 }
 """Sizes of generator and critic, and the metric; `model={...}` replaces some of them.
 
 `inputs` are the normal numbers that a molecule is made of; `space` is "sphere" (the angle times the
-radius) or "normed" (straight lines around the sphere); `blur` the standard deviation of noise that
-real and generated points alike pass before the critic; `autoencoder` holds any settings of
-`wgankit_molecules.autoencoder.AUTOENCODER`.
+radius) or "normed" (straight lines around the sphere).  The generator learns the law of points that
+are moved at `level`, which the decoder is told; it draws tokens at `temperature`, or says the
+likeliest ones if that is 0.  `blur` is the standard deviation of
+noise that real and generated points alike pass before the critic; `autoencoder` holds any settings
+of `wgankit_molecules.autoencoder.AUTOENCODER`.
 """
 
 JUDGED = 2_000
@@ -106,13 +110,16 @@ class LatentMolecules(Domain):
 
     def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
         """Train the autoencoder on the training molecules, and store all as points and tokens."""
+        from wgankit.state import seeded
         from wgankit_molecules.autoencoder import encode_rows, settings_from
         from wgankit_molecules.autoencoder_training import train_autoencoder
-        from wgankit_molecules.latent_networks import law_of
+        from wgankit_molecules.latent_networks import law_of, moved
 
         (rows,) = leaves(encoded.points)
-        chosen = settings_from(model_of(workshop.settings)["autoencoder"])
+        model = model_of(workshop.settings)
+        chosen = settings_from(model["autoencoder"])
         vocabulary = {**encoded.vocabulary, "autoencoder": chosen}
+        vocabulary |= {name: model[name] for name in ("level", "temperature")}
         # Built once and thrown away: a size that cannot work is told before the autoencoder's time.
         self.build(vocabulary, workshop.settings)
         autoencoder = train_autoencoder(
@@ -127,26 +134,41 @@ class LatentMolecules(Domain):
         vocabulary |= judged(autoencoder, rows, training)
         workshop.teller.say(told(vocabulary))
         points = encode_rows(autoencoder, rows)
-        state = {f"law.{name}": one for name, one in law_of(points[training])._asdict().items()}
+        with seeded(workshop.settings["seed"]):
+            seen = moved(points[training], model["level"])
+        state = {f"law.{name}": one for name, one in law_of(seen)._asdict().items()}
         for name, one in autoencoder.state_dict().items():
             state[f"autoencoder.{name}"] = one.cpu()
         return Learnt((points.half(), rows), vocabulary, state)
 
     def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
-        """Turn points into the SMILES strings that the autoencoder says, without correction."""
+        """Turn points into the SMILES strings that the autoencoder says, without correction.
+
+        Tokens are drawn by numbers that come from the points, so that a point says one molecule.
+        """
         from wgankit_molecules.autoencoder import decode_points
         from wgankit_molecules.tokens import decode_tokens
 
         parts = leaves(points)
         # Stored points have their own tokens beside them.
-        rows = parts[-1] if len(parts) > 1 else decode_points(self._autoencoder(vocabulary), *parts)
-        return decode_tokens(rows, vocabulary)
+        if len(parts) > 1:
+            return decode_tokens(parts[-1], vocabulary)
+        how = {name: vocabulary.get(name, 0.0) for name in ("level", "temperature")}
+        return decode_tokens(
+            decode_points(self._autoencoder(vocabulary), *parts, **how), vocabulary
+        )
 
     def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         """Build generator and critic for an autoencoder's points."""
         from wgankit.latent import Normal
         from wgankit.spaces import Normed, Sphere
-        from wgankit_molecules.latent_networks import Blur, LatentCritic, LatentGenerator, Law
+        from wgankit_molecules.latent_networks import (
+            Blur,
+            LatentCritic,
+            LatentGenerator,
+            Law,
+            Prepared,
+        )
 
         model = model_of(settings)
         learnt = vocabulary.get(LEARNT)
@@ -158,7 +180,7 @@ class LatentMolecules(Domain):
             latent=Normal(model["inputs"]),
             generator=LatentGenerator(model["inputs"], size, **wide, sphere=sphere, law=law),
             critic=LatentCritic(size, **wide, sphere=sphere),
-            prepare=points_alone,
+            prepare=Prepared(model["level"]),
             noise=Blur(model["blur"], sphere=sphere) if model["blur"] else None,
         )
 
@@ -253,11 +275,6 @@ def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def points_alone(stored: Points) -> Points:
-    """Return the points of stored ones, without the tokens beside them."""
-    return leaves(stored)[0].float()
-
-
 def model_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the model.
 
@@ -272,6 +289,9 @@ def model_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     model = {**MODEL, **settings["model"]}
     if model["space"] not in ("sphere", "normed"):
         raise SettingError(f"model.space is sphere or normed; got {model['space']!r}")
+    for name in ("level", "temperature", "blur"):
+        if not (isinstance(model[name], int | float) and 0 <= model[name] < math.inf):
+            raise SettingError(f"model.{name} is a number >= 0; got {model[name]!r}")
     if not isinstance(model["autoencoder"], Mapping):
         raise SettingError(
             "model.autoencoder holds settings by name, such as --set model.autoencoder.epochs=5; "

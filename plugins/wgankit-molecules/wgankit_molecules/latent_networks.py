@@ -20,6 +20,21 @@ def onto_sphere(vectors: Tensor) -> Tensor:
     return functional.normalize(vectors, dim=1) * math.sqrt(vectors.shape[1])
 
 
+def moved(points: Tensor, levels: Tensor | float) -> Tensor:
+    """Return points of the sphere moved by normal noise and brought back onto it.
+
+    Arguments:
+        points: `(B, n)`, of length sqrt(n).
+        levels: standard deviation of each coordinate, for all or for each point, `(B,)`.
+
+    Returns:
+        `(B, n)`, drawn by torch's random numbers; at level 0 the points themselves.
+    """
+    each = torch.as_tensor(levels, dtype=points.dtype, device=points.device).expand(len(points))
+    found = onto_sphere(points + each[:, None] * torch.randn_like(points))
+    return torch.where(each[:, None] > 0, found, points)
+
+
 @final
 class Widened(nn.Module):
     """A residual block: x + down(act(up(x))), with the vectors brought to one size before or not.
@@ -157,5 +172,23 @@ class Blur:
     def __call__(self, points: Points) -> Tensor:
         """Return points `(B, n)` with noise of their own."""
         (vectors,) = leaves(points)
-        moved = vectors + self.deviation * torch.randn_like(vectors)
-        return onto_sphere(moved) if self.sphere else moved
+        if self.sphere:
+            return moved(vectors, self.deviation)
+        return vectors + self.deviation * torch.randn_like(vectors)
+
+
+@final
+class Prepared:
+    """Stored points as points of an autoencoder's sphere, each moved afresh at every look.
+
+    Arguments:
+        level: how far (see `moved`).
+    """
+
+    def __init__(self, level: float) -> None:
+        self.level = level
+
+    def __call__(self, stored: Points) -> Tensor:
+        """Return points `(B, n)` of stored ones, without the tokens beside them."""
+        points = leaves(stored)[0].float()
+        return moved(points, self.level) if self.level else points

@@ -6,23 +6,21 @@ training molecules, which is what a perfect generator would score at that number
 
 from __future__ import annotations
 
-import importlib.util
 import random
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
-from pathlib import Path
-from types import ModuleType
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, DataStructs
-from rdkit.Chem import QED, Crippen, Descriptors, RDConfig
+from rdkit.Chem import QED, Crippen, Descriptors
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from rdkit.rdBase import BlockLogs
 
 from wgankit.errors import MissingPackageError
 from wgankit_molecules.chemistry import as_smiles
+from wgankit_molecules.moses_chemistry import accessibility
 
 Array = NDArray[np.float64]
 
@@ -164,7 +162,7 @@ def properties(smiles: tuple[str, ...]) -> dict[str, Array]:
     measures: dict[str, Callable[[Chem.Mol], float]] = {
         "qed": QED.qed,
         "logp": lipophilicity.MolLogP,
-        "sa": _accessibility().calculateScore,
+        "sa": accessibility().calculateScore,
         "weight": weights.MolWt,
     }
     with BlockLogs():
@@ -172,20 +170,6 @@ def properties(smiles: tuple[str, ...]) -> dict[str, Array]:
         return {
             name: np.array([measure(mol) for mol in mols]) for name, measure in measures.items()
         }
-
-
-@cache
-def _accessibility() -> ModuleType:
-    """Load the scorer of synthetic accessibility that rdkit ships among its contributions."""
-    path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
-    spec = importlib.util.spec_from_file_location("sascorer", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise MissingPackageError(
-            f"this rdkit comes without SA_Score (looked for {path}); type: pip install rdkit"
-        )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def internal_diversity(smiles: Sequence[str]) -> float:

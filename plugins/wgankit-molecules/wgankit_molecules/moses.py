@@ -49,6 +49,9 @@ UNIQUE_AT = (1_000, 10_000)
 
 _SEED = 0
 
+_NO_MOLECULE = ""
+"""Stands for a line of a file of samples that holds no string."""
+
 
 def evaluate_moses(
     samples: Path, *, data: Path | None = None, say: Say = _silent
@@ -70,10 +73,13 @@ def evaluate_moses(
     from wgankit_molecules.files import read_molecules
 
     reference = Reference(data)
-    reading = read_molecules(samples)
-    if reading.skipped:
-        say(describe_skips(reading.skipped, len(reading.objects), "samples"))
-    return moses_metrics(reading.objects, data=data, say=say, reference=reference)
+    reading = read_molecules(samples, blanks=True)
+    left_out = sum(reading.skipped.values())
+    if left_out:
+        told = describe_skips(reading.skipped, len(reading.objects), "samples")
+        say(f"{told}; they count as invalid")
+    given = [*reading.objects, *[_NO_MOLECULE] * left_out]
+    return moses_metrics(given, data=data, say=say, reference=reference)
 
 
 def moses_metrics(

@@ -199,7 +199,7 @@ def _measured(
     mols: Sequence[Chem.Mol], contents: Sequence[Content]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the properties of molecules."""
-    accessible, alerts = _accessibility().calculateScore, _alerts()
+    accessible, alerts = accessibility().calculateScore, _alerts()
     logp = [_lipophilicity.MolLogP(mol) for mol in mols]
     weight = [_descriptors.MolWt(mol) for mol in mols]
     likeness = [
@@ -236,7 +236,7 @@ def drug_likeness(
 
 
 @cache
-def _accessibility() -> ModuleType:
+def accessibility() -> ModuleType:
     """Load the scorer of synthetic accessibility that rdkit ships among its contributions."""
     path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
     spec = importlib.util.spec_from_file_location("sascorer", path)

@@ -82,8 +82,10 @@ def missed_by(row: Row, quick: bool) -> list[Missed]:
     """Return the targets that a run with codes missed; a quick run has to cover all modes only."""
     if row.latent != "codes":
         return []
+    # Runs that differ in the order of random numbers or in rounding alone end anywhere between 90.7
+    # and 98.9 % hits on the grid (eight were seen), and at up to 1.15 times the floor.
     modes, quality, ratio = {
-        "grid of 25": (25, 0.95, 1.1),
+        "grid of 25": (25, 0.9, 1.15),
         "ring of 8": (8, 0.9, 2.0),
     }[row.problem]
     made, said = row.outcome, f"{row.problem}, seed {row.seed}"

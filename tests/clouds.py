@@ -53,3 +53,18 @@ class Clouds(Domain):
     def picture(self, objects):
         dots = "".join(f'<circle cx="{x}" cy="{y}" r="1"/>' for x, y in objects)
         return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-9 -9 18 18">{dots}</svg>'
+
+
+class Scaled(Clouds):
+    """Points in another unit, which the vocabulary remembers."""
+
+    def __init__(self, *, unit=1.0):
+        self.unit = unit
+
+    def encode(self, objects, vocabulary=None, *, largest=None):
+        found = super().encode(objects, vocabulary, largest=largest)
+        kept = {**found.vocabulary, "unit": found.vocabulary.get("unit", self.unit)}
+        return Encoded(found.points / kept["unit"], kept, found.kept, found.skipped)
+
+    def decode(self, points, vocabulary):
+        return super().decode(points * vocabulary["unit"], vocabulary)

@@ -12,6 +12,7 @@ WGANKIT_API = 1
 @wgankit.hookimpl
 def wgankit_recipes():
     yield wgankit.RecipeSpec(name="clouds", factory="clouds:Clouds", summary="points of the plane")
+    yield wgankit.RecipeSpec(name="scaled", factory="clouds:Scaled", summary="in another unit")
 
 @wgankit.hookimpl
 def wgankit_datasets():

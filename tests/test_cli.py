@@ -79,6 +79,13 @@ def test_train_resume_sample_evaluate(clouds, tmp_path):
     assert json.loads(judged.stdout)["mean_x"] == pytest.approx(mean)
 
 
+def test_train_tells_a_domain_its_options(clouds, tmp_path):
+    words = ["train", "scaled", "--data", "square", "--out", tmp_path / "run", "--steps", 2]
+    done = call(*words, "--device", "cpu", "--option", "unit=4")
+    assert done.exit_code == 0, done.output
+    assert wgankit.load(tmp_path / "run").config["vocabulary"]["unit"] == 4
+
+
 @pytest.fixture
 def protocol(tmp_path, monkeypatch):
     """A plugin with a protocol that counts lines and says what it was told."""

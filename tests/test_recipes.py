@@ -432,3 +432,18 @@ def test_tracing_is_told_with_its_time(clouds, tmp_path, capsys):
     )
     told = capsys.readouterr()
     assert re.search(r"traced in 0:\d\d", told.out + told.err)
+
+
+def test_a_domain_is_told_options_and_its_run_remembers_them(clouds, tmp_path):
+    settings = {"out": tmp_path / "run", "device": "cpu", "progress": False, "steps": 2}
+    made = wgankit.recipe("scaled", unit=4.0).fit("square", **settings)
+    assert float(made.points().abs().max()) < 1  # the square reaches to 4 in its own unit
+    again = wgankit.load(tmp_path / "run")
+    assert again.config["vocabulary"]["unit"] == 4
+    assert again.sample(3, seed=1) == made.sample(3, seed=1)
+    with pytest.raises(SettingError, match=r"no option colour; it has unit; settings.*fit"):
+        wgankit.recipe("scaled", colour="red")
+    with pytest.raises(SettingError, match="no option unit; it has none"):
+        wgankit.recipe("clouds", unit=2.0)
+    with pytest.raises(SettingError, match="cannot be given together"):
+        wgankit.recipe("scaled", conditions=["x"], unit=2.0)

@@ -92,6 +92,14 @@ def train(
             "NAME:class, NAME:number or NAME:vector says of which kind it is.",
         ),
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="What the recipe is told about the objects, such as "
+            """--option node_numbers='["x", "y"]' for graphs; repeatable.""",
+        ),
+    ] = None,
     go_on: Annotated[
         bool, typer.Option("--go-on", help="If the run folder holds a run, go on with it.")
     ] = False,
@@ -114,7 +122,7 @@ def train(
     settings: dict[str, Any] = {name: v for name, v in named.items() if v is not None}
     settings |= parse_settings(setting or [])
     with _signals():
-        made = wgankit.recipe(recipe, conditions=condition or ())
+        made = wgankit.recipe(recipe, conditions=condition or (), **parse_settings(option or []))
         _finish(made.fit(data, out=out, device=device, devices=devices, **settings))
 
 

@@ -24,6 +24,7 @@ from wgankit import (
     Unconstrained,
     Wasserstein,
     execution,
+    quicker,
     train,
 )
 from wgankit.compiled import (
@@ -542,6 +543,25 @@ def test_comparing_leaves_buffers_and_random_numbers_as_they_were(traced):
     rows(one, 2), rows(other, 2)
     for found, wanted in zip(one.critic.buffers(), other.critic.buffers(), strict=True):
         assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_traced_gradients_lie_as_their_parameters_do(monkeypatch):
+    """Products by another library come in other strides, and fused Adam goes through memory."""
+    monkeypatch.setattr(quicker, "LARGE", 1)
+    monkeypatch.setattr(quicker, "onednn_is_quicker", lambda: True)
+
+    def run(compile):
+        torch.manual_seed(1)
+        layers = [nn.Linear(2, 24), nn.SiLU(), nn.Linear(24, 40), nn.SiLU(), nn.Linear(40, 1)]
+        training = make(nn.Sequential(*layers, nn.Flatten(0)), compile=compile)
+        found = rows(training, 4)
+        for parameter in training.critic.parameters():
+            assert parameter.grad.stride() == parameter.stride()
+        return found, [one.detach().clone() for one in training.critic.parameters()]
+
+    (found, moved), (wanted, right) = run("trace"), run(False)
+    assert_alike(found, wanted)
+    assert all(torch.allclose(one, other, atol=2e-5) for one, other in zip(moved, right))
 
 
 # The setting ------------------------------------------------------------------------------------

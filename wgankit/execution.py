@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast, final
 
 import torch
@@ -22,6 +22,7 @@ from wgankit.compiled import (
 )
 from wgankit.errors import SettingError
 from wgankit.iteration import Gradients, Iteration
+from wgankit.layout import laid_out_as
 from wgankit.loss import Seen
 from wgankit.processes import Processes
 from wgankit.rectifiers import MaskedRectifiers
@@ -73,7 +74,8 @@ class Player:
 
     def update(self, gradients: Gradients) -> None:
         """Move the parameters."""
-        gradients = self.processes.mean(gradients)
+        # Code that was traced may return gradients in other strides, which fused updates ignore.
+        gradients = self.processes.mean(laid_out(gradients, self.parameters))
         self.show(gradients)
         if self.adam:
             self.adam.step(gradients)
@@ -84,6 +86,14 @@ class Player:
         """Put gradients where people look for them."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
+
+
+def laid_out(gradients: Gradients, parameters: Sequence[Tensor]) -> Gradients:
+    """Return gradients in the strides of their parameters."""
+    return [
+        None if one is None else laid_out_as(one, parameter)
+        for one, parameter in zip(gradients, parameters, strict=True)
+    ]
 
 
 @final

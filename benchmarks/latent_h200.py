@@ -2,6 +2,7 @@
 
     python -m benchmarks.latent_h200 tokens --folder F             # once, where rdkit is
     python -m benchmarks.latent_h200 autoencoder --folder F        # again and again until done
+    python -m benchmarks.latent_h200 further --folder F            # more of it, if that is wanted
     python -m benchmarks.latent_h200 choose --folder F             # level and temperature
     python -m benchmarks.latent_h200 wgan --folder F               # again and again until done
     python -m benchmarks.latent_h200 sample --folder F -n 30000    # writes F/samples.smi
@@ -186,13 +187,21 @@ class Job:
 
     def plan(self, name: str, decide: Callable[[], int]) -> int:
         """Return a number that was decided before, or decide it now and write it down."""
+        known = self._known()
+        if name not in known:
+            self.replan(name, decide())
+            print(f"{name} planned: {self._known()[name]:,}", flush=True)
+        return self._known()[name]
+
+    def replan(self, name: str, number: int) -> None:
+        """Write a number down in place of what was decided before."""
+        text = json.dumps({**self._known(), name: number})
+        states.write_text(self.folder / "plan.json", text + "\n")
+
+    def _known(self) -> dict[str, int]:
         path = self.folder / "plan.json"
         known: dict[str, int] = json.loads(path.read_text()) if path.is_file() else {}
-        if name not in known:
-            known[name] = decide()
-            states.write_text(path, json.dumps(known) + "\n")
-            print(f"{name} planned: {known[name]:,}", flush=True)
-        return known[name]
+        return known
 
 
 # Files ------------------------------------------------------------------------------------------
@@ -305,6 +314,28 @@ def train_autoencoder(job: Job) -> int:
     """Go on with the autoencoder until it is done or the time is over."""
     rows = train_on(job.rows())
     school = schooling_of(job, rows, job.plan("lessons", lambda: decide_lessons(job, rows)))
+    return teach(job, school)
+
+
+def train_further(job: Job) -> int:
+    """Go on with an autoencoder that was done, for more steps than were planned for it."""
+    weights, rows = read_parts(job.folder, "autoencoder"), train_on(job.rows())
+    if weights is None:
+        raise wgankit.RunError(f"no autoencoder in {job.folder}; train it first: autoencoder")
+    had = job.plan("lessons", lambda: 0)
+    more = job.plan(f"lessons after {had}", lambda: decide_lessons(job, rows))
+    school = schooling_of(job, rows, had + more)
+    # Only the weights were kept: the optimiser begins anew, at the rate of a run of that length.
+    weights = {name: one.float() for name, one in weights.items()}
+    school.load_state_dict({**school.state_dict(), "index": had, "autoencoder": weights})
+    code = teach(job, school)
+    if code == DONE:
+        job.replan("lessons", had + more)
+    return code
+
+
+def teach(job: Job, school: Schooling) -> int:
+    """Do the autoencoder's steps that are left, as far as the time reaches."""
     before = read_parts(job.folder, "schooling")
     if before:
         school.load_state_dict(before)
@@ -586,17 +617,22 @@ def ship(job: Job, out: Path) -> int:
 PARTS = ("tokens", "autoencoder", "choose", "wgan", "sample", "ship")
 """In the order in which they are run."""
 
+FURTHER = "further"
+"""A part that may follow the autoencoder."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a part; the exit code is 0 if it is done and 3 if it has to be called again."""
     reader = argparse.ArgumentParser(
         prog="python -m benchmarks.latent_h200", description="molecules:latent in parts"
     )
-    reader.add_argument("part", choices=(*PARTS, "all"))
+    reader.add_argument("part", choices=(*PARTS, FURTHER, "all"))
     reader.add_argument("--folder", type=Path, required=True, help="where the files are")
     reader.add_argument("--minutes", type=float, default=8.5, help="of this call, at most")
     reader.add_argument(
-        "--budget", type=float, help="minutes of all calls of a part; 16 autoencoder, 8 wgan"
+        "--budget",
+        type=float,
+        help="minutes of all calls of a part; 16 autoencoder and further, 8 wgan",
     )
     reader.add_argument("-n", "--count", type=int, default=30_000, help="strings to draw")
     reader.add_argument(
@@ -621,7 +657,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(part: str, options: argparse.Namespace) -> int:
     """Run one part once."""
-    usual = 0.02 if options.tiny else {"autoencoder": 16.0, "wgan": 8.0}.get(part, 0.0)
+    usual = (
+        0.02 if options.tiny else {"autoencoder": 16.0, FURTHER: 16.0, "wgan": 8.0}.get(part, 0.0)
+    )
     job = Job(
         options.folder,
         TINY if options.tiny else CORE if options.core else FULL,
@@ -632,6 +670,7 @@ def run(part: str, options: argparse.Namespace) -> int:
     parts: dict[str, Callable[[], int]] = {
         "tokens": lambda: make_tokens(job, options.tiny),
         "autoencoder": lambda: train_autoencoder(job),
+        FURTHER: lambda: train_further(job),
         "choose": lambda: choose(job, options.law or "normal"),
         "wgan": lambda: train_wgan(job),
         "sample": lambda: sample(job, options.law or "generator", options.count),

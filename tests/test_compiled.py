@@ -519,6 +519,16 @@ def test_other_changes_are_noticed_by_comparison_with_a_warning(monkeypatch, tra
     assert_alike(found, heated(False, "list", degrees)[1])
 
 
+def test_other_changes_are_noticed_early_in_a_run(traced):
+    """When the number of steps has doubled, long before the first thousand."""
+    degrees = [1.0, 1.0, 1.0, 4.0, 4.0, 4.0]
+    with pytest.warns(CompileWarning, match="was changed some steps ago"):
+        found = heated(traced, "list", degrees)[1]
+    wanted = heated(False, "list", degrees)[1]
+    # Near it only, since the step at which the change was not known left other weights.
+    assert found[4]["gap"] == pytest.approx(wanted[4]["gap"], rel=0.05)
+
+
 def test_what_changes_before_every_step_runs_as_written(traced):
     degrees = [1.0 + 0.5 * step for step in range(8)]
     with pytest.warns(CompileWarning) as told:

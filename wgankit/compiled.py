@@ -28,8 +28,8 @@ from wgankit.tracing import Draw, Networks, trace
 WORTHWHILE = 20_000
 """Critic updates from which `compile="auto"` compiles.
 
-Compiling costs 20 seconds to 2 minutes and saves about 1 to 20 milliseconds of an update, so that
-it has paid after 1,000 to 20,000 updates (`python -m benchmarks.step`; docs/speed.md).
+Compiling costs 20 seconds to 2 minutes and saves .5 to 10 milliseconds of a traced update, so that it
+has paid after 9,000 to 33,000 updates (`python -m benchmarks.step`; docs/speed.md).
 """
 
 WORTH_TRACING = 2_000
@@ -97,7 +97,7 @@ class Part:
     ) -> None:
         self.name, self.written, self.networks, self.then = name, written, networks, then
         self.device, self.way = device, way
-        self.changes, self.late = 0, True
+        self.changes, self.late = 0, False
         self.code: Code | None = None
         self.refused = ""
         self.due = False
@@ -116,7 +116,7 @@ class Part:
             self._compile(arguments, last)
         elif self.due and self.objection(arguments, last):
             self._change(arguments, last)
-        self.due, self.late = False, True
+        self.due = False
         if self.code is None:
             return None
         return self.code(self.code.inputs(arguments, last), [draw() for draw in self.code.draws])
@@ -270,15 +270,6 @@ TRACED = Way("traced", one_by_one, inside=False)
 def warn(message: str) -> None:
     """Say that something is not carried out as was asked."""
     warnings.warn(message, CompileWarning, stacklevel=4)
-
-
-PLAIN = {bool, int, float, str, type(None)}
-
-
-def plain_settings(networks: list[nn.Module]) -> list[Any]:
-    """Return the numbers and words that networks' modules hold, which traced code has in it."""
-    held = (module.__dict__.values() for network in networks for module in network.modules())
-    return [value for values in held for value in values if type(value) in PLAIN]
 
 
 def precision_of(graph: fx.GraphModule) -> float:

@@ -16,7 +16,6 @@ from wgankit.compiled import (
     TRACED,
     Part,
     Way,
-    plain_settings,
     worth_compiling,
     worth_tracing,
 )
@@ -74,7 +73,8 @@ class Player:
 
     def update(self, gradients: Gradients) -> None:
         """Move the parameters."""
-        # Code that was traced may return gradients in other strides, which fused updates ignore.
+        # Second derivatives of convolutions and traced code give gradients in other strides, and
+        # fused optimisers go through memory without looking at them.
         gradients = self.processes.mean(laid_out(gradients, self.parameters))
         self.show(gradients)
         if self.adam:
@@ -145,7 +145,7 @@ class Execution(ABC):
     """Spent on tracing and compiling."""
 
     done = ""
-    """What took these seconds."""
+    """What these seconds were spent on, as "traced"."""
 
     def look_again(self) -> None:
         """Find out, at the next step, whether the networks still do what they did."""
@@ -300,6 +300,14 @@ def written_adam(
     return WrittenAdam(optimizer) if list(map(id, held)) == list(map(id, parameters)) else None
 
 
+PLAIN = {bool, int, float, str, type(None)}
+
+
+def plain_settings(held: list[dict[str, Any]]) -> list[Any]:
+    """Return the numbers and words that modules hold, which are part of code that was traced."""
+    return [value for one in held for value in one.values() if type(value) in PLAIN]
+
+
 def as_is(own: dict[str, Tensor], results: Any, last: tuple[Any, ...]) -> Any:
     """Leave results as they are."""
     return results
@@ -339,8 +347,12 @@ class Compiled(Execution):
         )
 
         self.parts = (self._points, self._criticise, self._improve)
-        self.networks: list[nn.Module] = [generator.network, critic.network]
-        self.settings, self.looked = plain_settings(self.networks), True
+        self.held = [
+            module.__dict__
+            for network in (generator.network, critic.network)
+            for module in network.modules()
+        ]
+        self.settings, self.looked = plain_settings(self.held), True
 
     @property
     def seconds(self) -> float:  # type: ignore[override]
@@ -349,16 +361,17 @@ class Compiled(Execution):
 
     def look_again(self) -> None:
         """Compare each part with what is written at its next call."""
+        self._look_again(late=True)
+
+    def _look_again(self, late: bool) -> None:
         self.looked = True
         for part in self.parts:
-            part.due = True
+            part.due, part.late = True, late
 
     def points(self, stored: Points) -> tuple[Points, Points]:
         """Draw; the first thing of a step."""
-        if plain_settings(self.networks) != self.settings:
-            self.look_again()
-            for part in self.parts:
-                part.late = False
+        if plain_settings(self.held) != self.settings:
+            self._look_again(late=False)
         found = self._points((stored,), ())
         if found is None or self._points.code is None:
             return self.written.points(stored)
@@ -379,7 +392,7 @@ class Compiled(Execution):
         loss = self._improved(stored)
         # What modules count while they run as written is no change from outside.
         if self.looked or any(part.refused for part in self.parts):
-            self.settings, self.looked = plain_settings(self.networks), False
+            self.settings, self.looked = plain_settings(self.held), False
         return loss
 
     def _improved(self, stored: Points | None) -> Tensor:

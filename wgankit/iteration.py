@@ -181,13 +181,5 @@ class Iteration:
 
 
 def gradients(loss: Tensor, parameters: list[Tensor]) -> Gradients:
-    """Return a loss's gradients by parameters, None for those that it does not depend on.
-
-    Each has its parameter's strides: fused optimisers go through memory and never look at them, and
-    the second derivative of a convolution comes in others.
-    """
-    found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return [
-        laid_out_as(one, parameter) if one is not None else None
-        for one, parameter in zip(found, parameters, strict=True)
-    ]
+    """Return a loss's gradients by parameters, None for those that it does not depend on."""
+    return list(torch.autograd.grad(loss, parameters, allow_unused=True))

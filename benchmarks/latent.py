@@ -1,11 +1,14 @@
-"""What `molecules:latent` is made of: which decoder learns fastest, and which game.
+"""What `molecules:latent` is made of: which decoder learns fastest, which strings, which game.
 
     python -m benchmarks.latent                  # decoders, 150 CPU seconds each
+    python -m benchmarks.latent --strings        # SMILES or SELFIES (pip install selfies)
     python -m benchmarks.latent --run FOLDER     # games among the points of a finished run
 
 Decoders are trained on 100,000 molecules drawn from MOSES for equal CPU time of one thread, and
-asked for 1,000 others.  Games are played for equal CPU time among the training points that a run of
-the recipe keeps, and judged by what its autoencoder makes of their points.
+asked for 1,000 others.  Strings are compared by the same autoencoder and the same molecules; points
+drawn from the normal law of moved ones then say new molecules.  Games are played for equal CPU time
+among the training points that a run of the recipe keeps, and judged by what its autoencoder makes
+of their points.
 """
 
 from __future__ import annotations
@@ -27,17 +30,25 @@ from torch.nn import functional
 
 import wgankit
 from benchmarks.command import Missed, finish, parser, tell_header
+from benchmarks.latent_h200 import normal_points
 from wgankit import Normal
 from wgankit import state as states
+from wgankit.domain import Vocabulary
 from wgankit.objective import Objective, Relativistic, Wasserstein
 from wgankit.penalty import penalty_from
 from wgankit.space import leaves, pick
-from wgankit_molecules.autoencoder import TOLD, Autoencoder, reconstruction
+from wgankit_molecules.autoencoder import (
+    TOLD,
+    Autoencoder,
+    decode_points,
+    encode_rows,
+    reconstruction,
+)
 from wgankit_molecules.autoencoder_training import Schooling
 from wgankit_molecules.data import moses, qm9_10k
 from wgankit_molecules.latent import canonical_strings
 from wgankit_molecules.metrics import evaluate_molecules
-from wgankit_molecules.tokens import encode_tokens
+from wgankit_molecules.tokens import decode_tokens, encode_tokens, lengths
 
 
 @dataclass(frozen=True)
@@ -163,6 +174,67 @@ def compare_decoders(quick: bool, seconds: float) -> list[Row]:
     ]
 
 
+# Strings ----------------------------------------------------------------------------------------
+
+LEVEL, TEMPERATURES = 1.7, (0.5, 1.0)
+"""At which new molecules are drawn."""
+
+
+def as_selfies(smiles: Sequence[str]) -> list[str]:
+    """Return molecules as SELFIES, whose symbols the vocabulary takes for bracket atoms.
+
+    M. Krenn et al., "Self-referencing embedded strings (SELFIES): a 100 % robust molecular string
+    representation", Machine Learning: Science and Technology 1, 045024 (2020).
+    """
+    from selfies import encoder
+
+    return [str(encoder(text)) for text in smiles]
+
+
+def from_selfies(strings: Sequence[str]) -> list[str]:
+    """Return SELFIES as SMILES, however they were put together."""
+    from selfies import decoder
+
+    return [str(decoder(text)) for text in strings]
+
+
+def drawn_molecules(
+    made: Autoencoder, rows: Tensor, vocabulary: Vocabulary, temperature: float, count: int
+) -> list[str]:
+    """Return strings of points drawn from the normal law of moved points."""
+    with states.seeded(2):
+        points = normal_points(encode_rows(made, rows[:20_000]), LEVEL, count)
+    said = decode_points(made, points, level=LEVEL, temperature=temperature)
+    return decode_tokens(said, vocabulary)
+
+
+def compare_strings(quick: bool, seconds: float, count: int) -> list[Row]:
+    """Return how one autoencoder does with either kind of strings after equal CPU time."""
+    chosen = qm9_10k() if quick else random.Random(0).sample(moses(), 101_000)
+    smiles = canonical_strings(chosen)[0]
+    unseen, trained = smiles[-1_000:], smiles[:-1_000]
+    found = []
+    kinds: tuple[tuple[str, Callable[[Sequence[str]], list[str]], Any], ...] = (
+        ("SMILES", list, list),
+        ("SELFIES", as_selfies, from_selfies),
+    )
+    for name, there, back in kinds:
+        encoded = encode_tokens(there(smiles))
+        (rows,), vocabulary = leaves(encoded.points), encoded.vocabulary
+        with states.seeded(0):
+            made = Autoencoder(len(vocabulary["tokens"]), rows.shape[1], {"epochs": 1_000})
+        figures = {"tokens": float(lengths(rows).float().mean())}
+        figures |= taught(made, rows[:-1_000], rows[-1_000:], seconds)
+        for temperature in TEMPERATURES:
+            said = back(drawn_molecules(made, rows[:-1_000], vocabulary, temperature, count))
+            judged = evaluate_molecules(said, trained, unseen, most=count)
+            for figure in ("valid", "unique", "novel", "fcd"):
+                figures[f"{figure}, {temperature}"] = judged.get(figure, math.nan)
+        found.append(Row(name, figures))
+        print(found[-1], flush=True)
+    return found
+
+
 # Games ------------------------------------------------------------------------------------------
 
 
@@ -258,9 +330,13 @@ def compare_games(folder: str, seconds: float, count: int, names: Sequence[str])
 
 def show(title: str, rows: Sequence[Row]) -> None:
     """Print a table."""
-    table = Table("", *(rows[0].figures if rows else ()), title=title)
-    for row in rows:
-        table.add_row(row.name, *(f"{value:.4g}" for value in row.figures.values()))
+    cells = [["", *(rows[0].figures if rows else ())]]
+    cells += [[row.name, *(f"{value:.4g}" for value in row.figures.values())] for row in rows]
+    if len(cells) < len(cells[0]):  # which a terminal has no room for
+        cells = [list(column) for column in zip(*cells, strict=True)]
+    table = Table(*cells[0], title=title)
+    for line in cells[1:]:
+        table.add_row(*line)
     Console().print(table)
 
 
@@ -275,6 +351,7 @@ def judge(rows: Sequence[Row]) -> Iterator[Missed]:
 def switches() -> argparse.ArgumentParser:
     """Return the command's switches."""
     made = parser("latent", "decoders and games of molecules:latent")
+    made.add_argument("--strings", action="store_true", help="compare SMILES and SELFIES")
     made.add_argument("--run", metavar="FOLDER", help="a finished run: compare games on its points")
     made.add_argument("--seconds", type=float, help="CPU seconds for each; 150, or 15 if quick")
     made.add_argument(
@@ -293,6 +370,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.run:
         rows = compare_games(options.run, seconds, options.samples, options.only)
         show(f"games of {seconds:.0f} CPU seconds", rows)
+    elif options.strings:
+        rows = compare_strings(options.quick, seconds, options.samples)
+        show(f"strings after {seconds:.0f} CPU seconds", rows)
     else:
         rows = compare_decoders(options.quick, seconds)
         show(f"decoders after {seconds:.0f} CPU seconds", rows)

@@ -45,7 +45,7 @@ CPU = torch.device("cpu")
 
 def use(monkeypatch, compiler):
     """Let another compiler make code of graphs."""
-    monkeypatch.setattr(execution, "COMPILED", Way("compiled", compiler, inside=True))
+    monkeypatch.setattr(execution, "COMPILED", Way("compiling", "compiled", compiler, inside=True))
 
 
 def as_it_is(graph, inputs):

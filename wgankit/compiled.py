@@ -28,8 +28,8 @@ from wgankit.tracing import Draw, Networks, trace
 WORTHWHILE = 20_000
 """Critic updates from which `compile="auto"` compiles.
 
-Compiling costs 20 seconds to 2 minutes and saves .5 to 10 milliseconds of a traced update, so that it
-has paid after 9,000 to 33,000 updates (`python -m benchmarks.step`; docs/speed.md).
+Compiling costs 20 seconds to 2 minutes and saves .5 to 10 milliseconds of a traced update, so that
+it has paid after 9,000 to 33,000 updates (`python -m benchmarks.step`; docs/speed.md).
 """
 
 WORTH_TRACING = 2_000
@@ -62,11 +62,13 @@ class Way(NamedTuple):
     """A way to run what was traced.
 
     Arguments:
-        done: what a part is then, in messages.
+        doing: what is being done to a part at first, in messages.
+        done: what it is then.
         make: (graph, inputs) -> what to call.
         inside: whether an optimiser is better off among what is traced than on its own.
     """
 
+    doing: str
     done: str
     make: Make
     inside: bool
@@ -263,8 +265,8 @@ def one_by_one(graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any
     return simplified(quickened(graph, inputs))
 
 
-COMPILED = Way("compiled", by_compiler, inside=True)
-TRACED = Way("traced", one_by_one, inside=False)
+COMPILED = Way("compiling", "compiled", by_compiler, inside=True)
+TRACED = Way("tracing", "traced", one_by_one, inside=False)
 
 
 def warn(message: str) -> None:

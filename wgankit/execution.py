@@ -144,8 +144,8 @@ class Execution(ABC):
     seconds = 0.0
     """Spent on tracing and compiling."""
 
-    done = ""
-    """What these seconds were spent on, as "traced"."""
+    doing, done = "", ""
+    """What these seconds are spent on, and were, as "tracing" and "traced"."""
 
     def look_again(self) -> None:
         """Find out, at the next step, whether the networks still do what they did."""
@@ -314,8 +314,8 @@ def as_is(own: dict[str, Tensor], results: Any, last: tuple[Any, ...]) -> Any:
 
 
 @final
-class Compiled(Execution):
-    """The same from traced code; what cannot be traced is as written.
+class Traced(Execution):
+    """The same from traced code, repeated or compiled; what cannot be traced is as written.
 
     Arguments:
         written: the reference.
@@ -323,7 +323,7 @@ class Compiled(Execution):
     """
 
     def __init__(self, written: AsWritten, way: Way) -> None:
-        self.written, self.way, self.done = written, way, way.done
+        self.written, self.way, self.doing, self.done = written, way, way.doing, way.done
         iteration, generator, critic = written.iteration, written.generator, written.critic
         device, masked = iteration.device, self._masked
         made = Networks(masked(iteration.points), {"generator": generator.network})
@@ -444,7 +444,7 @@ def execution_of(
             f"compile={compile!r} needs a single process, because several average their gradients "
             'in the middle of an update; leave it out, or say compile="auto"'
         )
-    return Compiled(written, COMPILED if compile is True else TRACED)
+    return Traced(written, COMPILED if compile is True else TRACED)
 
 
 def check_compile(compile: bool | str) -> None:

@@ -18,7 +18,6 @@ from wgankit import state as states
 from wgankit.audits import doubts
 from wgankit.domain import describe_skips
 from wgankit.errors import RunError
-from wgankit.execution import Compiled
 from wgankit.latent import Conditioned
 from wgankit.progress import Teller, clock
 from wgankit.space import Points, batch_size, pick, to_device
@@ -109,7 +108,7 @@ class Session:
         if self.begins:
             self._evaluate({"step": 0, "seconds": 0.0})
         started = time.monotonic() - self.seconds
-        self.teller.note("compiling" if isinstance(self.training.execution, Compiled) else "")
+        self.teller.note(self.training.execution.doing)
         for step in self.training:
             self._tell_compiled()
             self.seconds = time.monotonic() - started

@@ -13,21 +13,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from wgankit.domain import (
     LEARNT,
-    Domain,
     Encoded,
     Learnt,
     Model,
-    Reading,
     Vocabulary,
     Workshop,
 )
 from wgankit.errors import DataError, SettingError
 from wgankit.space import Points, leaves, pick
+from wgankit_molecules.objects import MoleculesDomain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,10 +57,9 @@ JUDGED = 2_000
 
 
 @final
-class LatentMolecules(Domain):
+class LatentMolecules(MoleculesDomain):
     """Molecules as points of the sphere of an autoencoder of SMILES strings."""
 
-    objects: ClassVar[str] = "molecules"
     defaults: ClassVar[Mapping[str, Any]] = {
         "steps": 20_000,
         "batch": 256,
@@ -183,32 +180,6 @@ class LatentMolecules(Domain):
             prepare=Prepared(model["level"]),
             noise=Blur(model["blur"], sphere=sphere) if model["blur"] else None,
         )
-
-    def read(self, path: Path) -> Reading:
-        """Read SMILES files, CSV or SDF."""
-        from wgankit_molecules.files import read_molecules
-
-        return read_molecules(path)
-
-    def write(self, objects: Sequence[Any], path: Path) -> None:
-        """Write a SMILES file, CSV or SDF."""
-        from wgankit_molecules.files import write_molecules
-
-        write_molecules(objects, path)
-
-    def evaluate(
-        self, objects: Sequence[Any], training: Sequence[Any], held_out: Sequence[Any]
-    ) -> dict[str, float]:
-        """Return validity, uniqueness, novelty, properties, diversity and FCD."""
-        from wgankit_molecules.metrics import evaluate_molecules
-
-        return evaluate_molecules(objects, training, held_out)
-
-    def picture(self, objects: Sequence[Any]) -> str | None:
-        """Draw molecules side by side."""
-        from wgankit_molecules.pictures import draw_molecules
-
-        return draw_molecules(objects)
 
     def _autoencoder(self, vocabulary: Vocabulary) -> Autoencoder:
         """Return the autoencoder that a vocabulary holds, the one made last if it is the same."""

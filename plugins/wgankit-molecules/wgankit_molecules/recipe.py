@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, final
 
-from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
+from wgankit.domain import Encoded, Model, Vocabulary
 from wgankit.space import Points, leaves
 from wgankit_graphs.labelled import canonical_order
 from wgankit_graphs.recipe import MODEL, build_model
+from wgankit_molecules.objects import MoleculesDomain
 
 LARGEST = 40
 """Heavy atoms of the largest molecule that the recipe takes unless told otherwise."""
 
 
 @final
-class Molecules(Domain):
+class Molecules(MoleculesDomain):
     """Molecules as kekulised graphs of heavy atoms, under the edit distance of wgankit-graphs."""
 
-    objects: ClassVar[str] = "molecules"
     defaults: ClassVar[Mapping[str, Any]] = {
         "steps": 8_000,
         "batch": 64,
@@ -55,32 +54,6 @@ class Molecules(Domain):
     def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         """Build the networks of wgankit-graphs for a vocabulary."""
         return build_model(vocabulary, settings)
-
-    def read(self, path: Path) -> Reading:
-        """Read SMILES files, CSV or SDF."""
-        from wgankit_molecules.files import read_molecules
-
-        return read_molecules(path)
-
-    def write(self, objects: Sequence[Any], path: Path) -> None:
-        """Write a SMILES file, CSV or SDF."""
-        from wgankit_molecules.files import write_molecules
-
-        write_molecules(objects, path)
-
-    def evaluate(
-        self, objects: Sequence[Any], training: Sequence[Any], held_out: Sequence[Any]
-    ) -> dict[str, float]:
-        """Return validity, uniqueness, novelty, properties, diversity and FCD."""
-        from wgankit_molecules.metrics import evaluate_molecules
-
-        return evaluate_molecules(objects, training, held_out)
-
-    def picture(self, objects: Sequence[Any]) -> str | None:
-        """Draw molecules side by side."""
-        from wgankit_molecules.pictures import draw_molecules
-
-        return draw_molecules(objects)
 
     def align(self, points: Points) -> Points:
         """Number the atoms by what their surroundings look like."""

@@ -57,7 +57,6 @@ def simplified(graph: fx.GraphModule) -> fx.GraphModule:
             simplify(node)
     graph.graph.eliminate_dead_code()
     fold_constants(graph, moving)
-    let_strides_differ(graph.graph)
     keep_results_apart(graph.graph)
     graph.graph.lint()
     graph.recompile()

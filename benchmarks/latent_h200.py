@@ -30,20 +30,21 @@ runs all parts on 400 molecules of QM9 in a minute of a CPU; its figures mean no
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 import wgankit
-from benchmarks.command import tell_header
+from benchmarks import parts
+from benchmarks.parts import DONE, GO_ON, Plan, read_parts, remove_parts, synchronised
 from wgankit import Normal, Penalty
 from wgankit import state as states
 from wgankit.domain import LEARNT
@@ -68,23 +69,16 @@ from wgankit_molecules.latent_networks import (
     moved,
     onto_sphere,
 )
-from wgankit_molecules.metrics import valid_form
-from wgankit_molecules.moses_chemnet import Law as ChemNetLaw
-from wgankit_molecules.moses_chemnet import features, frechet
-from wgankit_molecules.moses_chemnet import law as chemnet_law
 from wgankit_molecules.tokens import decode_tokens, encode_tokens, packed, unpacked
 
-LARGEST_FILE = 15 * 2**20
+if TYPE_CHECKING:
+    from wgankit_molecules.moses_chemnet import Law as ChemNetLaw
+
+LARGEST_FILE = parts.LARGEST_FILE
 """Bytes of the largest file that a part leaves."""
 
 HELD_OUT = 10_000
 """Molecules at the end of the rows that nothing is trained on."""
-
-SLACK = 0.9
-"""Share of a budget that is planned with."""
-
-KEEP_EVERY = 60.0
-"""Seconds between saves."""
 
 RETURNED = 2_000
 """Held-out molecules of which it is told how many come back."""
@@ -98,15 +92,11 @@ KEPT_ALONG = 2_000
 CHOSEN_BY = 2_000
 """Samples and held-out molecules that a level is chosen by."""
 
-LEVELS, TEMPERATURES = (1.0, 1.3, 1.7, 2.2, 3.0), (0.5, 0.3, 0.7, 1.0)
-"""What is chosen from: each level at the first temperature, then the best one at the others."""
+LEVELS, TEMPERATURES = (1.3, 1.7, 2.2, 3.0, 4.0), (0.6, 0.8, 1.0)
+"""What is chosen from: each level at each temperature."""
 
 LEAST_VALID, LEAST_NOVEL, DEAR = 0.97, 0.90, 10.0
 """Shares below which the choice pays, in units of FCD for a share of 1."""
-
-DONE = 0
-GO_ON = 3
-"""Exit code of a part that has to be called again."""
 
 
 @dataclass(frozen=True)
@@ -185,23 +175,10 @@ class Job:
         told: dict[str, Any] = json.loads((self.folder / "vocabulary.json").read_text())
         return told
 
-    def plan(self, name: str, decide: Callable[[], int]) -> int:
-        """Return a number that was decided before, or decide it now and write it down."""
-        known = self._known()
-        if name not in known:
-            self.replan(name, decide())
-            print(f"{name} planned: {self._known()[name]:,}", flush=True)
-        return self._known()[name]
-
-    def replan(self, name: str, number: int) -> None:
-        """Write a number down in place of what was decided before."""
-        text = json.dumps({**self._known(), name: number})
-        states.write_text(self.folder / "plan.json", text + "\n")
-
-    def _known(self) -> dict[str, int]:
-        path = self.folder / "plan.json"
-        known: dict[str, int] = json.loads(path.read_text()) if path.is_file() else {}
-        return known
+    @property
+    def plan(self) -> Plan:
+        """Return the numbers of steps that were decided."""
+        return Plan(self.folder)
 
 
 # Files ------------------------------------------------------------------------------------------
@@ -219,29 +196,7 @@ def narrowed(value: Any) -> Any:
 
 def write_parts(state: dict[str, Any], folder: Path, stem: str) -> None:
     """Write a state as files `STEM-0.part`, `STEM-1.part`, ..., none of them large."""
-    buffer = io.BytesIO()
-    torch.save(narrowed(state), buffer)
-    content = buffer.getvalue()
-    cuts = range(0, len(content), LARGEST_FILE)
-    remove_parts(folder, stem)
-    for number, start in enumerate(cuts):
-        (folder / f"{stem}-{number}.part").write_bytes(content[start : start + LARGEST_FILE])
-
-
-def read_parts(folder: Path, stem: str) -> dict[str, Any] | None:
-    """Return the state that `write_parts` wrote, if any."""
-    count = len(list(folder.glob(f"{stem}-*.part")))
-    if not count:
-        return None
-    content = b"".join((folder / f"{stem}-{number}.part").read_bytes() for number in range(count))
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return state
-
-
-def remove_parts(folder: Path, stem: str) -> None:
-    """Remove a state's files."""
-    for path in folder.glob(f"{stem}-*.part"):
-        path.unlink()
+    parts.write_parts(narrowed(state), folder, stem, largest=LARGEST_FILE)
 
 
 # Parts ------------------------------------------------------------------------------------------
@@ -285,21 +240,10 @@ def schooling_of(job: Job, rows: Tensor, steps: int) -> Schooling:
     return Schooling(made, rows, seed=0, device=job.device)
 
 
-def synchronised(device: torch.device) -> float:
-    """Return the time when the device has done all it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.monotonic()
-
-
 def seconds_a_step(job: Job, step: Callable[[], Any]) -> float:
     """Return how long a step takes once it is warm."""
-    for _ in range(job.scale.warm):
-        step()
-    begun = synchronised(job.device)
-    for _ in range(job.scale.timed):
-        step()
-    return (synchronised(job.device) - begun) / job.scale.timed
+    scale = job.scale
+    return parts.seconds_a_step(step, job.device, warm=scale.warm, timed=scale.timed)
 
 
 def decide_lessons(job: Job, rows: Tensor) -> int:
@@ -307,13 +251,13 @@ def decide_lessons(job: Job, rows: Tensor) -> int:
     trial = schooling_of(job, rows, 1_000_000)
     step = seconds_a_step(job, lambda: next(trial))
     print(f"{trial.batch / step:,.0f} molecules a second", flush=True)
-    return max(1, math.floor(SLACK * job.budget / step))
+    return parts.steps_within(job.budget, step)
 
 
 def train_autoencoder(job: Job) -> int:
     """Go on with the autoencoder until it is done or the time is over."""
     rows = train_on(job.rows())
-    school = schooling_of(job, rows, job.plan("lessons", lambda: decide_lessons(job, rows)))
+    school = schooling_of(job, rows, job.plan.number("lessons", lambda: decide_lessons(job, rows)))
     return teach(job, school)
 
 
@@ -322,15 +266,15 @@ def train_further(job: Job) -> int:
     weights, rows = read_parts(job.folder, "autoencoder"), train_on(job.rows())
     if weights is None:
         raise wgankit.RunError(f"no autoencoder in {job.folder}; train it first: autoencoder")
-    had = job.plan("lessons", lambda: 0)
-    more = job.plan(f"lessons after {had}", lambda: decide_lessons(job, rows))
+    had = job.plan.number("lessons", lambda: 0)
+    more = job.plan.number(f"lessons after {had}", lambda: decide_lessons(job, rows))
     school = schooling_of(job, rows, had + more)
     # Only the weights were kept: the optimiser begins anew, at the rate of a run of that length.
     weights = {name: one.float() for name, one in weights.items()}
     school.load_state_dict({**school.state_dict(), "index": had, "autoencoder": weights})
     code = teach(job, school)
     if code == DONE:
-        job.replan("lessons", had + more)
+        job.plan.replace("lessons", had + more)
     return code
 
 
@@ -343,12 +287,12 @@ def teach(job: Job, school: Schooling) -> int:
     told = kept = time.monotonic()
     for done, lesson in school:
         now = time.monotonic()
-        if now - told > 20:
+        if now - told > parts.TELL_EVERY:
             told = now
             print(words(done, school.steps, lesson), flush=True)
         if now > job.ends:
             break
-        if now - kept > KEEP_EVERY:
+        if now - kept > parts.KEEP_EVERY:
             kept = now
             write_parts(school.state_dict(), job.folder, "schooling")
     spent = synchronised(job.device) - begun
@@ -431,9 +375,12 @@ class Judge:
 
     def figures(self, said: Sequence[str]) -> dict[str, float]:
         """Return shares of strings, and the FCD of the valid ones to the held-out molecules."""
+        from wgankit_molecules.metrics import valid_form
+        from wgankit_molecules.moses_chemnet import features, frechet, law
+
         valid = [text for text in map(valid_form, said) if text]
         distinct = set(valid)
-        apart = frechet(chemnet_law(features(valid)), self.real) if len(valid) > 1 else math.inf
+        apart = frechet(law(features(valid)), self.real) if len(valid) > 1 else math.inf
         return {
             "valid": len(valid) / len(said),
             "unique": len(distinct) / max(1, len(valid)),
@@ -444,11 +391,13 @@ class Judge:
 
 def judge_of(job: Job) -> Judge:
     """Return who judges."""
+    from wgankit_molecules.moses_chemnet import features, law
+
     rows, vocabulary = job.rows(), job.vocabulary()
     real = decode_tokens(held_out(rows)[-CHOSEN_BY:], vocabulary)
     print(f"judged by {len(real):,} held-out molecules", flush=True)
     known = frozenset(decode_tokens(train_on(rows), vocabulary))
-    return Judge(known, chemnet_law(features(real)))
+    return Judge(known, law(features(real)))
 
 
 def badness(figures: Mapping[str, float]) -> float:
@@ -477,12 +426,9 @@ def choose(job: Job, law: str) -> int:
         print(f"level {level}, temperature {temperature}: {told}; {found:.3f}", flush=True)
         return found
 
-    first, *others = TEMPERATURES
     levels = (level_of(job),) if law == "generator" else LEVELS
-    tried = {(level, first): bad(level, first) for level in levels}
-    level = min(tried, key=lambda one: tried[one])[0]
-    tried |= {(level, other): bad(level, other) for other in others}
-    level, temperature = min(tried, key=lambda one: tried[one])
+    tried = {pair: bad(*pair) for pair in product(levels, TEMPERATURES)}
+    level, temperature = min(tried, key=lambda pair: tried[pair])
     chosen = {"level": level, "temperature": temperature}
     states.write_text(job.folder / "vocabulary.json", json.dumps({**vocabulary, **chosen}) + "\n")
     print(f"chosen: {chosen}")
@@ -514,23 +460,15 @@ def train_wgan(job: Job) -> int:
 
     def decide() -> int:
         trial = training_of(job, points, 1_000_000)
-        return max(1, math.floor(SLACK * job.budget / seconds_a_step(job, lambda: next(trial))))
+        return parts.steps_within(job.budget, seconds_a_step(job, lambda: next(trial)))
 
-    training = training_of(job, points, job.plan("steps", decide))
+    training = training_of(job, points, job.plan.number("steps", decide))
     before = read_parts(job.folder, "wgan")
     if before:
         training.load_state_dict(before)
-    told = time.monotonic()
-    for step in training:
-        now = time.monotonic()
-        if now - told > 20:
-            told, row = now, step.estimate.row()
-            print(f"step {step.index:,} of {training.steps:,}: W1 {row['w1']:.3g}", flush=True)
-        if now > job.ends:
-            break
-    print(f"step {training.index:,} of {training.steps:,}")
-    if training.index < (training.steps or 0):
-        write_parts(training.state_dict(), job.folder, "wgan")
+    if not parts.go_on(
+        training, lambda: write_parts(training.state_dict(), job.folder, "wgan"), ends=job.ends
+    ):
         return GO_ON
     state = {name: one.half().cpu() for name, one in training.average.state_dict().items()}
     write_parts(state, job.folder, "generator")
@@ -592,7 +530,7 @@ def ship(job: Job, out: Path) -> int:
     model |= {name: vocabulary[name] for name in ("level", "temperature", "autoencoder")}
     settings = wgankit.recipe("molecules:latent").defaults
     settings |= {"batch": scale.batch, "n_critic": scale.n_critic, "rate": scale.rate}
-    settings |= {"ema": scale.ema, "steps": job.plan("steps", lambda: 1)}
+    settings |= {"ema": scale.ema, "steps": job.plan.number("steps", lambda: 1)}
     settings["model"] = {**settings["model"], **model}
     count = len(rows)
     config = {
@@ -623,36 +561,17 @@ FURTHER = "further"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a part; the exit code is 0 if it is done and 3 if it has to be called again."""
-    reader = argparse.ArgumentParser(
-        prog="python -m benchmarks.latent_h200", description="molecules:latent in parts"
-    )
-    reader.add_argument("part", choices=(*PARTS, FURTHER, "all"))
-    reader.add_argument("--folder", type=Path, required=True, help="where the files are")
-    reader.add_argument("--minutes", type=float, default=8.5, help="of this call, at most")
-    reader.add_argument(
-        "--budget",
-        type=float,
-        help="minutes of all calls of a part; 16 autoencoder and further, 8 wgan",
-    )
+    reader = parts.parser(
+        "latent_h200", "molecules:latent in parts", (*PARTS, FURTHER),
+        budget="16 autoencoder and further, 8 wgan",
+    )  # fmt: skip
     reader.add_argument("-n", "--count", type=int, default=30_000, help="strings to draw")
     reader.add_argument(
         "--law", choices=("generator", "normal", "held-out"),
         help="where points come from; normal for choose, generator for sample",
     )  # fmt: skip
     reader.add_argument("--out", type=Path, help="run folder that ship makes; F/run")
-    sizes = reader.add_mutually_exclusive_group()
-    sizes.add_argument("--tiny", action="store_true", help="a trial on few molecules")
-    sizes.add_argument("--core", action="store_true", help="sizes for one core of a CPU")
-    reader.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = reader.parse_args(arguments)
-    tell_header()
-    parts = PARTS if options.part == "all" else [options.part]
-    for part in parts:
-        code = run(part, options)
-        while options.part == "all" and code == GO_ON:
-            code = run(part, options)
-    print("done" if code == DONE else "to be called again")
-    return code
+    return parts.call(reader.parse_args(arguments), PARTS, run)
 
 
 def run(part: str, options: argparse.Namespace) -> int:
@@ -667,7 +586,7 @@ def run(part: str, options: argparse.Namespace) -> int:
         time.monotonic() + 60 * options.minutes,
         60 * (options.budget or usual),
     )
-    parts: dict[str, Callable[[], int]] = {
+    works: dict[str, Callable[[], int]] = {
         "tokens": lambda: make_tokens(job, options.tiny),
         "autoencoder": lambda: train_autoencoder(job),
         FURTHER: lambda: train_further(job),
@@ -676,7 +595,7 @@ def run(part: str, options: argparse.Namespace) -> int:
         "sample": lambda: sample(job, options.law or "generator", options.count),
         "ship": lambda: ship(job, options.out or job.folder / "run"),
     }
-    return parts[part]()
+    return works[part]()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,430 @@
+"""Molecules of QM9 and planar graphs in parts, on one GPU or on one core of a CPU (`--core`).
+
+    python -m benchmarks.graphs_h200 encode --folder F --data SPLITS   # once, where rdkit is
+    python -m benchmarks.graphs_h200 qm9 --folder F                    # again and again until done
+    python -m benchmarks.graphs_h200 planar --folder F                 # again and again until done
+    python -m benchmarks.graphs_h200 sample --folder F                 # writes F/samples-SET.npz
+    python -m benchmarks.graphs_h200 score --folder F --data SPLITS    # where rdkit is
+
+`encode` wants all of QM9 (`wgankit data get qm9`) and a folder with the published planar graphs
+(see docs/graphs.md); `--only` leaves one of both out.  `encode` and `score` need rdkit and
+networkx; the others need neither, and read `qm9.npz`, `planar.npz` and `vocabularies.json`.
+
+A part goes on from the files that the one before left, ends after `--minutes`, and says whether it
+is done.  A training that was interrupted goes on as if it never had been.  Every file is smaller
+than 16 MiB, and a part leaves at most eight, so that they can be carried between machines.
+
+How many steps there are is decided in the first minute of a part, from the speed that is seen there
+and nine tenths of `--budget`, and written down in `plan.json`.
+
+QM9 is split at random into 100,000 molecules to train on, a tenth (13,083) to test with, and the
+rest, which no part looks at; sizes as in Vignac et al., ICLR 2023.  What samples is the
+generator's average after the last step: nothing is chosen by any figure.
+
+    python -m benchmarks.graphs_h200 all --tiny --folder F
+
+runs all parts on 600 molecules of `qm9-10k` and 24 planar graphs made for it, in a minute of a CPU;
+its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import wgankit
+from benchmarks import parts
+from benchmarks.parts import DONE, GO_ON, Plan, read_parts, remove_parts, synchronised, write_parts
+from wgankit import state as states
+from wgankit.domain import Domain, Model
+from wgankit.penalty import penalty_from
+from wgankit.recipes import merge, schedule_named
+from wgankit.sampling import generate
+from wgankit.space import leaves
+from wgankit_graphs.recipe import LabelledGraphsDomain
+from wgankit_molecules.recipe import Molecules
+
+if TYPE_CHECKING:
+    from wgankit_graphs.published import Splits
+
+DOMAINS: dict[str, Callable[[], Domain]] = {"qm9": Molecules, "planar": LabelledGraphsDomain}
+"""Whose networks, space and settings each set is trained with."""
+
+TRAIN = 100_000
+"""Molecules of QM9 that are trained on, at most."""
+
+COUNTS = {"qm9": 10_000, "planar": 1_024}
+"""How many are sampled, unless told otherwise."""
+
+SAMPLED_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How all is trained.
+
+    Arguments:
+        settings: of each set's recipe, in place of its defaults.
+        minutes: of each set's training, unless `--budget` says something else.
+        warm: steps before speed is looked at.
+        timed: steps that are timed.
+    """
+
+    settings: Mapping[str, Mapping[str, Any]]
+    minutes: Mapping[str, float] = field(default_factory=lambda: {"qm9": 16.0, "planar": 8.0})
+    warm: int = 30
+    timed: int = 60
+
+
+# Critics of this width jump to hundreds in their first steps at the recipes' rate of 1e-3.
+FULL = Scale({
+    "qm9": {
+        "batch": 512, "n_critic": 2, "rate": 3e-4, "critic_rate": 5e-4, "ema": 0.9995,
+        "model": {"width": 128, "layers": 4, "generator_layers": 4},
+    },
+    "planar": {
+        "batch": 64, "n_critic": 2, "rate": 2e-4, "critic_rate": 3e-4, "ema": 0.999,
+        "model": {"width": 128, "layers": 4, "generator_layers": 4, "steps": 8},
+    },
+})  # fmt: skip
+CORE = Scale(
+    {
+        "qm9": {"batch": 64, "n_critic": 2, "ema": 0.999, "compile": True},
+        "planar": {"batch": 16, "n_critic": 2, "ema": 0.995, "compile": True},
+    },
+    warm=10,
+)
+TINY = Scale(
+    {
+        name: {
+            "batch": 8, "n_critic": 2, "compile": False,
+            "model": {"width": 16, "layers": 1, "generator_layers": 1, "steps": 2},
+        }
+        for name in DOMAINS
+    },
+    minutes=dict.fromkeys(DOMAINS, 0.02), warm=1, timed=3,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a part works on.
+
+    Arguments:
+        folder: of all files.
+        scale: how all is trained.
+        device: where to compute.
+        ends: when to stop, by `time.monotonic`.
+        budget: seconds that all calls of a part may take together; None leaves it to the scale.
+        sets: of which "encode", "sample" and "score" are.
+        data: folder of the published planar graphs.
+        count: how many to sample; None leaves it to `COUNTS`.
+    """
+
+    folder: Path
+    scale: Scale
+    device: torch.device
+    ends: float
+    budget: float | None = None
+    sets: Sequence[str] = tuple(DOMAINS)
+    data: Path | None = None
+    count: int | None = None
+
+    @property
+    def tiny(self) -> bool:
+        """Return whether this is a trial."""
+        return self.scale is TINY
+
+    def seconds(self, name: str) -> float:
+        """Return how long a set may be trained."""
+        return 60 * self.scale.minutes[name] if self.budget is None else self.budget
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """Return all settings of a set's recipe."""
+        defaults = wgankit.Recipe(DOMAINS[name](), name).defaults
+        return merge(defaults, self.scale.settings[name])
+
+    def vocabularies(self) -> dict[str, dict[str, Any]]:
+        """Return what the labels of each set mean, and how many graphs are trained on."""
+        path = self.folder / "vocabularies.json"
+        told: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+        return told
+
+    def vocabulary(self, name: str) -> dict[str, Any]:
+        """Return what the labels of a set mean."""
+        known = self.vocabularies()
+        if name not in known:
+            raise wgankit.RunError(f"no {name} in {self.folder}; encode it first: encode")
+        return known[name]
+
+
+# Graphs in files --------------------------------------------------------------------------------
+
+
+def write_graphs(path: Path, points: Any) -> None:
+    """Write labels of nodes `(B, N)` and of unordered pairs `(B, N (N - 1) / 2)` as bytes."""
+    nodes, edges = (part.numpy().astype(np.uint8) for part in leaves(points))
+    low, high = np.triu_indices(nodes.shape[1], 1)
+    new = path.with_suffix(".new.npz")
+    np.savez_compressed(new, nodes=nodes, pairs=edges[:, low, high])
+    new.replace(path)
+
+
+def read_graphs(path: Path) -> tuple[Tensor, Tensor]:
+    """Return labels of nodes `(B, N)` and edges `(B, N, N)` that `write_graphs` wrote."""
+    if not path.is_file():
+        raise wgankit.RunError(f"there is no {path}; the part before writes it")
+    with np.load(path) as kept:
+        nodes, pairs = kept["nodes"], kept["pairs"]
+    low, high = np.triu_indices(nodes.shape[1], 1)
+    edges = np.zeros((*nodes.shape, nodes.shape[1]), np.uint8)
+    edges[:, low, high] = edges[:, high, low] = pairs
+    return torch.from_numpy(nodes), torch.from_numpy(edges)
+
+
+def cut(points: tuple[Tensor, Tensor], rows: slice) -> tuple[Tensor, Tensor]:
+    """Return some of the graphs."""
+    return points[0][rows], points[1][rows]
+
+
+# Encoding ---------------------------------------------------------------------------------------
+
+
+def encode(job: Job) -> int:
+    """Write the graphs of each set, those to train on first."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    for name in job.sets:
+        known = encode_molecules(job) if name == "qm9" else encode_planar(job)
+        told = json.dumps({**job.vocabularies(), name: known})
+        states.write_text(job.folder / "vocabularies.json", told + "\n")
+        size = (job.folder / f"{name}.npz").stat().st_size / 2**20
+        print(f"{name}: {known['train']:,} to train on, {size:.1f} MiB", flush=True)
+    return DONE
+
+
+def encode_molecules(job: Job) -> dict[str, Any]:
+    """Write QM9 in random order; the last tenth is for tests."""
+    from wgankit_molecules.data import qm9, qm9_10k
+
+    strings = qm9_10k()[:600] if job.tiny else qm9()
+    order = torch.randperm(len(strings), generator=torch.Generator().manual_seed(0)).tolist()
+    mixed = [strings[place] for place in order]
+    count = min(TRAIN, 8 * len(mixed) // 10)
+    domain = Molecules()
+    # Only training molecules say what there is: kinds of atoms, numbers of nodes, shares of bonds.
+    train = domain.encode(mixed[:count])
+    rest = domain.encode(mixed[count:], train.vocabulary)
+    print(f"left out: {dict(train.skipped + rest.skipped) or 'none'}")
+    both = [torch.cat(two) for two in zip(leaves(train.points), leaves(rest.points), strict=True)]
+    write_graphs(job.folder / "qm9.npz", both)
+    tests_from = len(mixed) - len(mixed) // 10 - count
+    test = sum(place >= tests_from for place in rest.kept)
+    return {**train.vocabulary, "train": len(train.kept), "test": test}
+
+
+def encode_planar(job: Job) -> dict[str, Any]:
+    """Write the planar graphs that are trained on."""
+    encoded = LabelledGraphsDomain().encode(planar_graphs(job).train)
+    write_graphs(job.folder / "planar.npz", encoded.points)
+    return {**encoded.vocabulary, "train": len(encoded.kept)}
+
+
+def planar_graphs(job: Job) -> Splits:
+    """Return the published planar graphs, or a few made by their process."""
+    from wgankit_graphs.published import PROCESSES, Splits, splits
+
+    if not job.tiny:
+        return splits("planar", job.data)
+    made = PROCESSES["planar"](40, 0)
+    return Splits(made[:24], made[24:32], made[32:])
+
+
+# Training ---------------------------------------------------------------------------------------
+
+
+def model_of(job: Job, name: str) -> Model:
+    """Return a set's networks as they begin, their space and their latents."""
+    with states.seeded(0):
+        return DOMAINS[name]().build(job.vocabulary(name), job.settings(name))
+
+
+def training_of(job: Job, name: str, steps: int) -> wgankit.Training:
+    """Return the training of a set at its beginning."""
+    model, settings = model_of(job, name), job.settings(name)
+    points = cut(read_graphs(job.folder / f"{name}.npz"), slice(job.vocabulary(name)["train"]))
+    return wgankit.train(
+        model.generator, model.critic, points, space=model.space, latent=model.latent,
+        penalty=penalty_from(**settings["penalty"]), steps=steps, batch=settings["batch"],
+        n_critic=settings["n_critic"], generator_rate=settings["rate"],
+        critic_rate=settings["critic_rate"], betas=tuple(settings["betas"]),
+        schedule=schedule_named(settings["schedule"], steps), ema=settings["ema"],
+        prepare=model.prepare, noise=model.noise, seed=settings["seed"], device=job.device.type,
+        precision=settings["precision"], compile=settings["compile"],
+    )  # fmt: skip
+
+
+def train(job: Job, name: str) -> int:
+    """Go on with a set's training until it is done or the time is over."""
+
+    def decide() -> int:
+        trial, scale = training_of(job, name, 1_000_000), job.scale
+        step = parts.seconds_a_step(
+            lambda: next(trial), job.device, warm=scale.warm, timed=scale.timed
+        )
+        print(f"{trial.batch * trial.n_critic / step:,.0f} graphs a second", flush=True)
+        return parts.steps_within(job.seconds(name), step)
+
+    training = training_of(job, name, Plan(job.folder).number(f"{name} steps", decide))
+    stem = f"{name}-training"
+    before = read_parts(job.folder, stem)
+    if before:
+        training.load_state_dict(before)
+    begun, first = synchronised(job.device), training.index
+    done = parts.go_on(
+        training, lambda: write_parts(training.state_dict(), job.folder, stem), ends=job.ends
+    )
+    spent = synchronised(job.device) - begun
+    print(f"{(training.index - first) / max(spent, 1e-9):.1f} steps a second", flush=True)
+    if not done:
+        return GO_ON
+    average = {key: one.cpu() for key, one in training.average.state_dict().items()}
+    write_parts(average, job.folder, f"{name}-generator")
+    remove_parts(job.folder, stem)
+    return DONE
+
+
+# Sampling ---------------------------------------------------------------------------------------
+
+
+def trained(job: Job, name: str) -> Model:
+    """Return a set's model with the generator of the part before."""
+    model, state = model_of(job, name), read_parts(job.folder, f"{name}-generator")
+    if state is None:
+        raise wgankit.RunError(f"no generator in {job.folder}; train it first: {name}")
+    model.generator.load_state_dict(state)
+    model.generator.to(job.device).eval()
+    return model
+
+
+def drawn(model: Model, count: int, *, numbers: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return labels of generated graphs, on the CPU; `numbers` is how many a graph has."""
+    made = generate(
+        model.generator, model.latent, count=count, batch=min(count, SAMPLED_AT_ONCE), seed=seed,
+        numbers=numbers,
+    )  # fmt: skip
+    batches = [tuple(part.argmax(-1).to(torch.uint8) for part in leaves(some)) for some in made]
+    nodes, edges = (torch.cat(column) for column in zip(*batches, strict=True))
+    return nodes, edges
+
+
+def sample(job: Job) -> int:
+    """Write generated graphs of each set, and tell how many a second come out."""
+    for name in job.sets:
+        model, known = trained(job, name), job.vocabulary(name)
+        count = job.count or COUNTS[name]
+        numbers = known["size"] ** 2 * (len(known["edges"]) + 1)
+        drawn(model, min(count, SAMPLED_AT_ONCE), numbers=numbers, seed=0)
+        begun = synchronised(job.device)
+        points = drawn(model, count, numbers=numbers, seed=1)
+        spent = synchronised(job.device) - begun
+        path = job.folder / f"samples-{name}.npz"
+        write_graphs(path, points)
+        print(f"{name}: {count:,} in {spent:.2f} s, {count / spent:,.0f} a second, in {path}")
+    return DONE
+
+
+# Scoring ----------------------------------------------------------------------------------------
+
+
+def score(job: Job) -> int:
+    """Tell what the samples are worth, and keep the figures."""
+    scores = {"qm9": score_molecules, "planar": score_planar}
+    figures = {name: scores[name](job) for name in job.sets}
+    for name, seen in figures.items():
+        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in seen.items()))
+    states.write_text(job.folder / "scores.json", json.dumps(figures) + "\n")
+    return DONE
+
+
+def score_molecules(job: Job) -> dict[str, float]:
+    """Return shares of valid, unique and novel molecules, and FCD to the test molecules.
+
+    Beside the FCD of the valid samples stands that of as many training molecules.
+    """
+    from wgankit_molecules.chemistry import decode_molecules
+    from wgankit_molecules.metrics import shares, valid_form
+    from wgankit_molecules.moses_chemnet import features, frechet, law
+
+    known = job.vocabulary("qm9")
+    real = decode_molecules(read_graphs(job.folder / "qm9.npz"), known)
+    train_on, test = real[: known["train"]], real[len(real) - known["test"] :]
+    said = decode_molecules(read_graphs(job.folder / "samples-qm9.npz"), known)
+    figures = {"samples": float(len(said)), **shares(said, train_on)}
+    valid = [text for text in map(valid_form, said) if text]
+    if len(valid) > 1:
+        wanted = law(features(test))
+        figures["fcd"] = frechet(law(features(valid)), wanted)
+        figures["fcd_floor"] = frechet(law(features(train_on[: len(valid)])), wanted)
+    return figures
+
+
+def score_planar(job: Job) -> dict[str, float]:
+    """Return V.U.N. and the four distances, by the published protocol."""
+    from wgankit_graphs.published import distances, shares, verdicts
+
+    known = planar_graphs(job)
+    made = LabelledGraphsDomain().decode(
+        read_graphs(job.folder / "samples-planar.npz"), job.vocabulary("planar")
+    )
+    figures = {"samples": float(len(made)), **shares(made, known.train, verdicts("planar"))}
+    return figures | distances(made, known)
+
+
+PARTS = ("encode", *DOMAINS, "sample", "score")
+"""In the order in which they are run."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a part; the exit code is 0 if it is done and 3 if it has to be called again."""
+    reader = parts.parser(
+        "graphs_h200", "QM9 and planar graphs in parts", PARTS, budget="16 qm9, 8 planar"
+    )
+    reader.add_argument("-n", "--count", type=int, help="to sample; 10,000 and 1,024")
+    reader.add_argument("--only", choices=DOMAINS, help="encode, sample and score one set alone")
+    reader.add_argument("--data", type=Path, help="folder of the published planar graphs")
+    return parts.call(reader.parse_args(arguments), PARTS, run)
+
+
+def run(part: str, options: argparse.Namespace) -> int:
+    """Run one part once."""
+    job = Job(
+        options.folder,
+        TINY if options.tiny else CORE if options.core else FULL,
+        torch.device(options.device),
+        ends=time.monotonic() + 60 * options.minutes,
+        budget=None if options.budget is None else 60 * options.budget,
+        sets=(options.only,) if options.only else tuple(DOMAINS),
+        data=options.data,
+        count=options.count,
+    )
+    works: dict[str, Callable[[], int]] = {
+        "encode": lambda: encode(job),
+        "qm9": lambda: train(job, "qm9"),
+        "planar": lambda: train(job, "planar"),
+        "sample": lambda: sample(job),
+        "score": lambda: score(job),
+    }
+    return works[part]()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -12,6 +12,7 @@ from wgankit.errors import DataError, SettingError
 from wgankit.testing import check_critic, check_generator
 from wgankit_graphs import LabelledGraphs, decode_graphs, encode_graphs, one_hot
 from wgankit_graphs.blocks import (
+    EAGER,
     STEEPEST_LOGIT,
     BlockGenerator,
     Intervals,
@@ -25,7 +26,7 @@ from wgankit_graphs.blocks import (
 )
 from wgankit_graphs.labelled import renumber
 from wgankit_graphs.metrics import is_sbm
-from wgankit_graphs.partition import GAIN, Partition
+from wgankit_graphs.partition import ANYTHING, GAIN, Partition
 from wgankit_graphs.sizes import BySize
 from wgankit_graphs.trees import TreeGenerator, point
 
@@ -43,8 +44,9 @@ def small(kind):
 @pytest.mark.parametrize("kind", [BlockGenerator, TreeGenerator])
 def test_laws_of_the_networks(kind):
     latent, generator, labels = small(kind)
-    # How many blocks there are has no slope of the graph: `Choices` teaches these.
-    drawn = {"blocks.scale", "blocks.preference"} & set(dict(generator.named_parameters()))
+    # Numbers and sizes of blocks have no slope of the graph: `Choices` teaches these.
+    names = {"blocks.scale", "blocks.heights", "blocks.preference"}
+    drawn = names & set(dict(generator.named_parameters()))
     check_generator(generator, latent, LabelledGraphs(), exempt=drawn)
     with torch.no_grad():
         points = generator(latent.sample(12, "cpu"))
@@ -130,72 +132,130 @@ def test_intervals_take_the_nodes_that_their_parts_say():
 def test_block_models_are_in_the_family():
     """Two blocks of half the nodes with the probabilities of the data: the data's block model."""
     torch.manual_seed(0)
-    generator = BlockGenerator(2, 2, 55, blocks=2, width=16, layers=0).eval()
-    latent = PairLatent([0] * 55 + [1], 55)
+    generator = BlockGenerator(2, 2, 56, blocks=2, width=16, layers=0).eval()
+    latent = PairLatent([0] * 56 + [1], 56)
     set_probabilities(generator, 0.005, 0.3)
     with torch.no_grad():
         generator.blocks.preference[1] = 10.0
         graphs = decode_graphs(generator(latent.sample(40, "cpu")), PLAIN)
-    halves = [range(28), range(28, 55)]
+    halves = [range(28), range(28, 56)]
     sizes = {len(graph) for graph in graphs}
-    assert sizes == {55}
+    assert sizes == {56}
     inside = np.mean([nx.density(graph.subgraph(half)) for graph in graphs for half in halves])
-    across = np.mean([nx.cut_size(graph, halves[0]) / (28 * 27) for graph in graphs])
-    assert inside == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / (40 * 729)))
-    assert across == pytest.approx(0.005, abs=4 * math.sqrt(0.005 / (40 * 756)))
+    across = np.mean([nx.cut_size(graph, halves[0]) / 28**2 for graph in graphs])
+    assert inside == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / (40 * 756)))
+    assert across == pytest.approx(0.005, abs=4 * math.sqrt(0.005 / (40 * 784)))
     assert sum(map(is_sbm, graphs)) >= 38
 
 
 @torch.no_grad()
 def set_probabilities(generator, between, within):
-    """Make edges of a generator as likely as said, and all blocks of a graph equally large."""
+    """Make edges of a generator as likely as said, and all blocks equally large."""
     logits = torch.logit(torch.tensor([[between], [within]]))
     # What comes out of the squashing shall be these logits.
-    generator.odds.copy_(STEEPEST_LOGIT * torch.atanh(logits / STEEPEST_LOGIT) / GAIN)
-    for last in (generator.pair_head[2], generator.blocks.length[2]):
-        last.weight.zero_()
+    generator.odds.copy_(STEEPEST_LOGIT * torch.atanh(logits / STEEPEST_LOGIT) / EAGER)
+    generator.pair_head[2].weight.zero_()
     generator.pair_head[2].bias.zero_()
+    same_sizes(generator.blocks)
 
 
-def test_a_typical_size_says_how_many_blocks_there_are():
-    """With blocks of 30 +- 1 nodes, graphs of 30 k nodes have k blocks; 75 may have 2 or 3."""
+@torch.no_grad()
+def same_sizes(blocks, factor=1.0):
+    """Let all sizes be this times the one that learning starts with."""
+    blocks.scale.copy_(torch.tensor([math.log(factor), math.log(0.02)]) / GAIN)
+
+
+def a_partition():
+    """Up to three blocks of up to twelve nodes, with some law of sizes and some preferences."""
     torch.manual_seed(0)
-    blocks = Partition(5, 24, 16, size=30.0, layers=1, heads=2, softness=2.0)
+    blocks = Partition(3, 24, 16, size=4.0, layers=1, heads=2)
     with torch.no_grad():
-        blocks.scale[1] = math.log(4 / 30) / GAIN
-        number = torch.tensor([30.0, 60.0, 90.0, 120.0, 150.0]).unsqueeze(1).repeat(40, 1)
-        shared = torch.randn(200, 24)
-        tokens, parts, log_chance = blocks(shared, number)
-        chances = blocks.chances(number).exp()
-    assert tokens.shape == (200, 5, 16)
-    assert torch.allclose(chances.sum(-1), torch.ones(200))
-    assert (parts > 0).sum(-1).tolist() == [1, 2, 3, 4, 5] * 40
-    assert torch.allclose(parts.sum(-1), torch.ones(200))
-    assert log_chance.exp().min() > 0.99
-    # Normal laws of sums, written down once more: n = 75, 30 k apart by 15 both, variance k.
-    seen = blocks.chances(torch.tensor([[75.0]])).exp()[0].detach()
-    odds = math.exp(-(15**2) / (2 * 2)) / math.sqrt(2) / (math.exp(-(15**2) / 6) / math.sqrt(3))
-    assert seen[1] / seen[2] == pytest.approx(odds, rel=1e-3)
+        blocks.preference.copy_(torch.tensor([0.0, 0.005, -0.004]))
+        blocks.heights.normal_(0, 0.01)
+    return blocks
 
 
-def test_numbers_of_blocks_are_drawn_by_their_chances():
-    torch.manual_seed(0)
-    blocks = Partition(4, 24, 16, size=20.0, layers=0, heads=2, softness=2.0)
-    number = torch.full((100_000, 1), 50.0)
+def enumerated(blocks, number):
+    """Return the chances of all ways to share this many nodes, by going through them."""
+    law = blocks.law().detach().numpy()
+    weights = np.exp(100 * blocks.preference.detach().double().numpy())
+    ways = {}
+    for count in (1, 2, 3):
+        for sizes in itertools.product(range(1, number + 1), repeat=count):
+            if sum(sizes) == number:
+                ways[sizes] = weights[count - 1] * np.prod(law[list(sizes)])
+    total = sum(ways.values())
+    return {sizes: chance / total for sizes, chance in ways.items()}
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 12])
+def test_numbers_and_sizes_of_blocks_are_drawn_by_their_chances(number):
+    blocks, count = a_partition(), 40_000
+    wanted = enumerated(blocks, number)
     with torch.no_grad():
-        _, parts, log_chance = blocks(torch.randn(100_000, 24), number)
-    drawn = (parts > 0).sum(-1)
-    law = blocks.chances(number[:1]).exp()[0].detach()
-    shares = torch.bincount(drawn, minlength=5)[1:] / 100_000
-    assert ((shares - law).abs() <= 4 * (law * (1 - law) / 100_000).sqrt() + 1e-5).all()
-    assert torch.allclose(log_chance, law.log()[drawn - 1], atol=1e-5)
+        nodes = torch.full((count, 1), float(number))
+        tokens, parts, log_chance = blocks(torch.randn(count, 24), nodes)
+        several = blocks.chances(nodes[:1]).exp()[0]
+    assert tokens.shape == (count, 3, 16)
+    assert torch.allclose(parts.sum(-1), torch.ones(count))
+    drawn = [tuple(s for s in row if s) for row in (parts * number).round().int().tolist()]
+    assert np.allclose(log_chance.exp(), [wanted[sizes] for sizes in drawn], rtol=1e-4)
+    for sizes, chance in wanted.items():
+        share = drawn.count(sizes) / count
+        assert share == pytest.approx(chance, abs=4 * math.sqrt(chance / count) + 1e-4)
+    exact = [sum(c for sizes, c in wanted.items() if len(sizes) == k) for k in (1, 2, 3)]
+    assert np.allclose(several, exact, atol=1e-6)
+
+
+def test_slopes_of_chances_add_up_to_nothing():
+    """Chances of all that can be drawn sum to 1, and so the mean of a score's slope is 0."""
+    blocks = a_partition()
+    nodes = torch.full((20_000, 1), 7.0)
+    log_chance = blocks(torch.randn(20_000, 24), nodes).log_chance
+    for parameter in (blocks.preference, blocks.scale):
+        (slope,) = torch.autograd.grad(log_chance.mean(), parameter, retain_graph=True)
+        rows = [
+            torch.autograd.grad(one.mean(), parameter, retain_graph=True)[0]
+            for one in log_chance.split(500)
+        ]
+        assert (slope.abs() <= 4 * torch.stack(rows).std(0) / 40**0.5 + 1e-6).all()
+        assert torch.stack(rows).std(0).max() > 0.01
+
+
+def test_published_sizes_of_blocks_are_in_the_family():
+    """Uniform sizes of 20 to 40 nodes, 2 to 5 of them: how many there are for a number of nodes."""
+    blocks = Partition(6, 24, 16, size=34.0, layers=0, heads=2)
+    with torch.no_grad():
+        # A law so wide that it is even, cut off by heights; nodes of no or one block are none.
+        blocks.scale[1] = 1.0
+        inside = (blocks.sizes >= 20) & (blocks.sizes <= 40)
+        blocks.knots = torch.eye(len(inside))
+        blocks.heights = torch.nn.Parameter(inside.float())
+        blocks.preference.copy_(torch.tensor([-1.0, 0, 0, 0, 0, -1.0]))
+        law = blocks.law()
+        seen = blocks.chances(torch.tensor([[95.0]])).exp()[0]
+    assert law[20:41].sum() == pytest.approx(1, abs=2 * ANYTHING)
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(2, 6, 400_000)
+    sizes = rng.integers(20, 41, (400_000, 5)) * (np.arange(5) < numbers[:, None])
+    close = numbers[sizes.sum(1) == 95]
+    for k in range(1, 7):
+        share = np.mean(close == k)
+        assert seen[k - 1] == pytest.approx(share, abs=4 * math.sqrt(0.25 / len(close)))
+
+
+def test_nodes_belong_to_one_block():
+    parts = torch.tensor([[5.0, 2.0, 0.0, 3.0]]) / 10
+    member = Partition.members(parts, torch.arange(10).expand(1, -1), torch.tensor([[10.0]]))
+    assert member[0].argmax(-1).tolist() == [0] * 5 + [1] * 2 + [3] * 3
+    assert torch.equal(member.sum(-1), torch.ones(1, 10))
 
 
 def test_blocks_want_enough_noise():
     with pytest.raises(SettingError, match="raise per_graph"):
-        Partition(8, 8, 16, size=20.0, layers=1, heads=2, softness=2.0)
-    with pytest.raises(SettingError, match="softness"):
-        Partition(2, 8, 16, size=20.0, layers=1, heads=2, softness=0.0)
+        Partition(8, 16, 16, size=20.0, layers=1, heads=2)
+    with pytest.raises(SettingError, match="size > 0"):
+        Partition(2, 8, 16, size=0.0, layers=1, heads=2)
 
 
 def test_untrained_trees_are_uniform():
@@ -288,7 +348,7 @@ def test_untrained_block_generators_have_the_density_of_the_data():
     with torch.no_grad():
         generator.pair_head[2].weight.zero_()
         generator.pair_head[2].bias.zero_()
-        generator.blocks.length[2].weight.zero_()
+        same_sizes(generator.blocks, 2.0)
         # As many blocks as the density is made for: half of them.
         generator.blocks.preference[2] = 10.0
         graphs = decode_graphs(generator(latent.sample(100, "cpu")), PLAIN)

@@ -3,25 +3,24 @@
 import math
 
 import networkx as nx
+import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
 from wgankit.errors import SettingError
 from wgankit.testing import check_critic
 from wgankit_graphs import encode_graphs, one_hot
-from wgankit_graphs.blocks import BlockGenerator, PairLatent
 from wgankit_graphs.labelled import renumber
 from wgankit_graphs.surroundings import (
     NUMBERS,
-    Choices,
-    Described,
     SetCritic,
     Surroundings,
     communities,
+    companies,
     groups,
     limbs,
     reach,
+    twigs,
 )
 
 
@@ -48,7 +47,7 @@ def test_numbers_follow_the_nodes_and_fit_them(name):
     order = torch.randperm(13).expand(8, -1)
     moved = describe(renumber(points, order))
     assert torch.allclose(moved, torch.stack([one[o] for one, o in zip(seen, order)]), atol=1e-4)
-    with pytest.raises(SettingError, match="communities, groups, limbs"):
+    with pytest.raises(SettingError, match="communities, companies, groups"):
         Surroundings("nothing")
 
 
@@ -95,56 +94,49 @@ def test_edges_without_ways_around_join_groups():
     assert (seen[:, 17] > 0.9).tolist() == [node in (0, 5) for node in range(11)]
 
 
-def test_chances_of_choices_follow_the_scores():
-    """The mean slope over many draws is the slope of the expected score, got by enumeration."""
-    torch.manual_seed(0)
-    theta = torch.tensor([0.2, -0.5, 0.9], requires_grad=True)
-    score = torch.tensor([1.0, -2.0, 4.0])
-    drawn = torch.multinomial(theta.detach().softmax(0), 40_000, replacement=True)
-    chance = theta.log_softmax(0)[drawn]
-    there = (1 + chance - chance.detach())[:, None, None] * torch.ones(1, 5, 1)
-    numbers = functional.one_hot(drawn, 3).float()[:, None].expand(-1, 5, -1)
-
-    def critic(nodes):
-        return nodes[:, 0, 1:] @ score
-
-    made = torch.cat([there, numbers], -1)
-    assert made[..., 0].unique().tolist() == [1.0]
-    got = torch.autograd.grad(Choices(critic)(made, made), theta)[0]
-    wanted = torch.autograd.grad(-(theta.softmax(0) * score).sum(), theta)[0]
-    assert torch.allclose(got, wanted, atol=0.05)
+def test_companies_are_counted():
+    """In cliques one over the size of its company, summed over all nodes, counts the cliques."""
+    graph = nx.disjoint_union_all([nx.complete_graph(k) for k in (5, 8, 11)])
+    sizes = torch.tensor([5.0] * 5 + [8.0] * 8 + [11.0] * 11)
+    seen = companies(adjacency_of(graph))[0]
+    assert torch.allclose(seen[:, 0].exp(), sizes, rtol=1e-4)
+    assert seen[:, 1].sum() == pytest.approx(3, rel=1e-4)
+    assert torch.allclose(seen[:, 2], sizes - 1, rtol=1e-4)
+    assert seen[:, 3].abs().max() < 1e-3
+    assert torch.allclose(seen[:, 4], 1 - 1 / sizes, rtol=1e-4)
 
 
-def test_what_numbers_of_nodes_foretell_is_not_put_down_to_choices():
-    theta = torch.zeros(2, requires_grad=True)
-    drawn = torch.tensor([0, 1, 1, 0, 1, 0])
-    chance = theta.log_softmax(0)[drawn][:, None, None]
-    sizes = torch.arange(1, 7)
-    there = (torch.arange(6) < sizes[:, None]).float().unsqueeze(-1)
-    made = there * (1 + chance - chance.detach())
-    pay = Choices(lambda nodes: 3 * nodes.sum((1, 2)) + 2)(made, made)
-    assert torch.autograd.grad(pay, theta)[0].abs().max() < 1e-5
+def test_companies_of_block_models_are_their_blocks():
+    for seed in range(3):
+        sizes = np.random.default_rng(seed).integers(20, 41, 2 + seed)
+        graph = nx.stochastic_block_model(
+            sizes.tolist(), 0.005 + 0.295 * np.eye(len(sizes)), seed=seed
+        )
+        seen = companies(adjacency_of(graph))[0]
+        assert seen[:, 1].sum() == pytest.approx(len(sizes), abs=0.3)
+        assert np.median(seen[:, 0].exp().numpy() / np.repeat(sizes, sizes)) == pytest.approx(
+            1, abs=0.1
+        )
 
 
-def test_critics_of_sets_leave_the_slope_of_presence_to_choices():
+def test_what_is_left_without_leaves_agrees_with_networkx():
+    graph = nx.random_labeled_tree(40, seed=2)
+    seen = twigs(adjacency_of(graph))[0]
+    rest = graph.copy()
+    for place in (2, 4):
+        rest.remove_nodes_from([node for node, degree in list(rest.degree()) if degree <= 1])
+        assert seen[:, place].nonzero().flatten().tolist() == sorted(rest)
+        left = seen[:, place + 1][seen[:, place] > 0]
+        assert left.tolist() == [rest.degree(node) for node in sorted(rest)]
+    branches = [max(rest.degree(node) - 2, 0) for node in sorted(rest)]
+    assert seen[:, 6][sorted(rest)].tolist() == branches
+
+
+def test_critics_of_sets_do_not_look_at_the_slope_of_presence():
     torch.manual_seed(0)
     nodes = torch.rand(3, 4, 6).requires_grad_()
     (slope,) = torch.autograd.grad(SetCritic(6, width=8)(nodes).sum(), nodes)
     assert slope[..., 0].abs().max() < slope[..., 1:].abs().max()
-
-
-def test_described_graphs_of_blocks_carry_the_chance_of_their_number():
-    torch.manual_seed(0)
-    latent = PairLatent([0] * 30 + [1], 30)
-    generator = BlockGenerator(2, 2, 30, blocks=3, width=16)
-    z = latent.sample(8, "cpu")
-    with torch.no_grad():
-        describe = Surroundings("groups").fit([generator(z)])
-    seen = Described(generator, describe)(z)
-    assert torch.equal(seen[..., 0].detach(), z[2])
-    wanted = torch.autograd.grad(generator.log_chance(z).sum(), generator.blocks.preference)[0]
-    got = torch.autograd.grad(seen[:, 0, 0].sum(), generator.blocks.preference)[0]
-    assert torch.allclose(got, wanted)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -30,7 +30,8 @@ _WHERE = {
     "WalkCritic": "blocks",
     "TreeGenerator": "trees",
     "Partition": "partition",
-    "Choices": "surroundings",
+    "Choices": "choices",
+    "OneTurn": "choices",
     "Described": "surroundings",
     "SetCritic": "surroundings",
     "Surroundings": "surroundings",
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from wgankit_graphs.blocks import BlockGenerator as BlockGenerator
     from wgankit_graphs.blocks import PairLatent as PairLatent
     from wgankit_graphs.blocks import WalkCritic as WalkCritic
+    from wgankit_graphs.choices import Choices as Choices
+    from wgankit_graphs.choices import OneTurn as OneTurn
     from wgankit_graphs.encoding import GraphLabels as GraphLabels
     from wgankit_graphs.encoding import decode_graphs as decode_graphs
     from wgankit_graphs.encoding import encode_graphs as encode_graphs
@@ -95,7 +98,6 @@ if TYPE_CHECKING:
     from wgankit_graphs.pictures import draw_graphs as draw_graphs
     from wgankit_graphs.recipe import LabelledGraphsDomain as LabelledGraphsDomain
     from wgankit_graphs.sizes import BySize as BySize
-    from wgankit_graphs.surroundings import Choices as Choices
     from wgankit_graphs.surroundings import Described as Described
     from wgankit_graphs.surroundings import SetCritic as SetCritic
     from wgankit_graphs.surroundings import Surroundings as Surroundings

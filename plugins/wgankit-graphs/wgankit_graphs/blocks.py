@@ -26,7 +26,7 @@ from wgankit_graphs.networks import (
     multilayer,
     start_at,
 )
-from wgankit_graphs.partition import GAIN, Partition, Shared, members
+from wgankit_graphs.partition import Partition, Shared
 
 
 @final
@@ -70,6 +70,10 @@ class PairLatent(Conditioned):
         there = parts[2]
         half = torch.rand(*there.shape, there.shape[1], device=there.device).triu(1)
         return (*parts, half + half.transpose(1, 2))
+
+
+EAGER = 30.0
+"""Factor on the logits that all blocks have in common, which are learnt first."""
 
 
 QUIET = 0.03
@@ -132,7 +136,14 @@ class Intervals(nn.Module):
     """
 
     def __init__(
-        self, count: int, inputs: int, width: int, *, layers: int, heads: int, softness: float
+        self,
+        count: int,
+        inputs: int,
+        width: int,
+        *,
+        layers: int,
+        heads: int,
+        softness: float,
     ) -> None:
         super().__init__()
         if count < 1 or not softness > 0:
@@ -164,6 +175,24 @@ class Intervals(nn.Module):
         return members(parts, slots, number, self.softness)
 
 
+def members(parts: Tensor, slots: Tensor, number: Tensor, softness: float) -> Tensor:
+    """Return how much each node belongs to each of several intervals, `(B, N, count)`.
+
+    Arguments:
+        parts: of the nodes that each takes, `(B, count)`.
+        slots: places of the nodes, 0, 1, ..., `(B, N)`.
+        number: of nodes, `(B, 1)`.
+        softness: nodes over which gradients see one interval pass into the next.
+    """
+    number = number.clamp_min(1)
+    ends = parts.cumsum(-1)[:, None, :-1]
+    place = ((slots + 0.5) / number).unsqueeze(-1)
+    soft = ((place - ends) * (number / softness).unsqueeze(-1)).sigmoid()
+    beyond = (place > ends).to(soft.dtype) + (soft - soft.detach())
+    steps = functional.pad(functional.pad(beyond, (1, 0), value=1.0), (0, 1))
+    return steps[..., :-1] - steps[..., 1:]
+
+
 @final
 class BlockGenerator(nn.Module):
     """Latents -> graphs with edges that are independent given the blocks their ends are in.
@@ -186,7 +215,6 @@ class BlockGenerator(nn.Module):
         width: channels.
         layers: rounds of attention among blocks.
         heads: of the attention.
-        softness: nodes on both sides of a border between blocks whose edges tell it to move.
         ranks: of the product of what both ends make of their own latents; with 0 the blocks alone
             decide.
     """
@@ -205,14 +233,12 @@ class BlockGenerator(nn.Module):
         width: int = 64,
         layers: int = 2,
         heads: int = 4,
-        softness: float = 2.0,
         ranks: int = 0,
     ) -> None:
         super().__init__()
         self.blocks = Partition(
-            blocks, per_graph, width,
-            size=size / blocks, layers=layers, heads=heads, softness=softness,
-        )  # fmt: skip
+            blocks, per_graph, width, size=size / blocks, layers=layers, heads=heads
+        )
         self.pair_head = multilayer(2 * width, width, edge_labels - 1)
         self.odds = nn.Parameter(torch.zeros(2, edge_labels - 1))
         self.nodes = multilayer(per_node + width, width, width)
@@ -240,7 +266,7 @@ class BlockGenerator(nn.Module):
         within = density * (used - (used - 1) / 6)
         within = within * (0.5 / within.sum()).clamp_max(1)
         odds = [(law / (1 - law.sum())).log() for law in (between, within)]
-        self.odds.copy_(torch.stack(odds) / GAIN)
+        self.odds.copy_(torch.stack(odds) / EAGER)
 
     def forward(self, latent: Points) -> Graphs:
         """Return graphs with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, L)`."""
@@ -273,7 +299,7 @@ class BlockGenerator(nn.Module):
         """
         a, b = tokens.unsqueeze(1), tokens.unsqueeze(2)
         same = torch.eye(tokens.shape[1], device=tokens.device).unsqueeze(-1)
-        all_ = GAIN * (self.odds[0] + same * (self.odds[1] - self.odds[0]))
+        all_ = EAGER * (self.odds[0] + same * (self.odds[1] - self.odds[0]))
         own = QUIET * self.pair_head(torch.cat([a + b, a * b], -1))
         return squash(all_ + own)
 

@@ -1,28 +1,32 @@
-"""How the nodes of a graph are shared among blocks, whose number is drawn and whose sizes are made.
+"""How the nodes of a graph are shared among blocks, whose number and whose sizes are drawn.
 
 How many blocks there are is a choice among few, which no slope of a critic tells: whether a graph
-of 60 nodes has two blocks or four is not a matter of a little more of one.  So it is drawn by
-learnt chances, and `LogChance` lets the critic's scores move these (Williams, 1992).  Given the
-number, sizes are smooth functions of noise, and borders between blocks have slopes.
+of 60 nodes has two blocks or four is not a matter of a little more of one.  Sizes are whole numbers
+as well.  So both are drawn by learnt chances, which are known exactly, and `Choices` lets the
+critic's scores move these (Williams, 1992).
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, cast, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from wgankit.errors import SettingError
 from wgankit_graphs.networks import Attention, multilayer
 
-CALM = 0.3
-"""Factor on the logarithms of sizes: blocks begin nearly alike, and grow apart slowly."""
-
-
 GAIN = 10.0
-"""Factor on the few numbers that say how many blocks there are: rates fit matrices' entries."""
+"""Factor on the few numbers that all blocks have in common: rates fit matrices' entries."""
+
+
+EAGER = 100.0
+"""Factor on what chances of numbers and sizes of blocks are made of, which have far to go."""
+
+
+ANYTHING = 1e-5
+"""Chance of a size that is uniform, whatever was learnt: so a graph of any size can be shared."""
 
 
 class Shared(NamedTuple):
@@ -31,7 +35,7 @@ class Shared(NamedTuple):
     Arguments:
         tokens: one for each block, `(B, count, width)`.
         parts: of the nodes that each takes, `(B, count)`, sum 1; 0 beyond the number drawn.
-        log_chance: logarithm of the chance of the number that was drawn, `(B,)`.
+        log_chance: logarithm of the chance of what was drawn, `(B,)`.
     """
 
     tokens: Tensor
@@ -41,61 +45,79 @@ class Shared(NamedTuple):
 
 @final
 class Partition(nn.Module):
-    """Noise and a number of nodes -> blocks: how many, and how large.
+    """Noise and a number of nodes -> blocks: how many, how large, and a token for each.
 
-    The prior: blocks have a typical size in nodes that is the same in small and large graphs, and
-    are exchangeable.  For k blocks of independent sizes with mean m and deviation s, n nodes in all
-    have about the density of N(k m, k s^2); m, s and a preference for each k are learnt.  All
-    blocks are made by one network of noise of their own, of n and k, and of each other, so that
-    every law of sizes given n and k is within reach.
+    The prior: blocks are exchangeable, and sizes are independent draws from one law, which is the
+    same in small and large graphs, given that they add up to the number of nodes:
+
+        P(k; s_1, ..., s_k | n) = w_k h(s_1) ... h(s_k) / Z(n)  where s_1 + ... + s_k = n.
+
+    The law h of sizes and the weight w_k of each number of blocks are learnt.  Z(n) is a sum of
+    convolutions of h with itself, so that draws and their chances are exact (a renewal process
+    conditioned on where it arrives).  Learning starts with sizes of about a normal law.
 
     Arguments:
         count: most blocks.
-        inputs: normal numbers that a graph has; the first draws how many blocks there are.
+        inputs: normal numbers that a graph has; they draw the number, sizes, and tokens.
         width: channels.
-        size: nodes of a block, where learning starts.
+        size: nodes of a block, where learning starts; graphs have at most `count * size`.
         layers: rounds of attention among blocks.
         heads: of the attention.
-        softness: nodes over which one block passes into the next for gradients, which move the
-            border; what comes out has sharp borders.
     """
 
+    sizes: Tensor
+    knots: Tensor
+
     def __init__(
-        self,
-        count: int,
-        inputs: int,
-        width: int,
-        *,
-        size: float,
-        layers: int,
-        heads: int,
-        softness: float,
+        self, count: int, inputs: int, width: int, *, size: float, layers: int, heads: int
     ) -> None:
         super().__init__()
-        if count < 1 or not softness > 0 or not size > 0:
+        if count < 1 or not size > 0:
             raise SettingError(
-                "at least one block, a softness > 0 and a size > 0 are wanted; got "
-                f"{count}, {softness} and {size}"
+                f"at least one block and a size > 0 are wanted; got {count} and {size}"
             )
-        if inputs <= count:
+        if inputs < 2 * count + 1:
             raise SettingError(
-                f"{count} blocks want more numbers a graph than {inputs}: one for each and one "
-                "for how many there are; raise per_graph"
+                f"{count} blocks want at least {2 * count + 1} numbers a graph, two for each and "
+                f"one for how many there are; got {inputs}: raise per_graph"
             )
-        self.count, self.softness = count, softness
-        # A quarter of the numbers at most is everybody's; the others are dealt out.
-        self.own = max(1, 3 * (inputs - 1) // (4 * count))
-        common = inputs - 1 - self.own * count
-        self.enter = multilayer(self.own + common + 2, width, width)
+        self.count, self.start = count, size
+        # A quarter of what is left is everybody's; the rest is dealt out.
+        left = inputs - 1 - count
+        self.own = max(1, 3 * left // (4 * count))
+        self.enter = multilayer(self.own + left - self.own * count + 3, width, width)
         self.layers = nn.ModuleList(Attention(width, heads) for _ in range(layers))
         self.leave = nn.LayerNorm(width)
-        # Without a constant, which shares would not see.
-        self.length = nn.Sequential(
-            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1, bias=False)
-        )
-        self.start = size
+        most = max(1, math.ceil(count * size - 1e-6))
+        self.register_buffer("sizes", torch.arange(most + 1), persistent=False)
+        step = max(1.0, size / 8)
+        far = self.sizes.unsqueeze(1) / step - torch.arange(math.ceil(most / step) + 1)
+        self.register_buffer("knots", (1 - far.abs()).clamp_min(0), persistent=False)
+        # Logarithms of a mean and a deviation, and what is added to the logarithm of the law.
         self.scale = nn.Parameter(torch.zeros(2))
+        self.heights = nn.Parameter(torch.zeros(self.knots.shape[1]))
         self.preference = nn.Parameter(torch.zeros(count))
+
+    def law(self) -> Tensor:
+        """Return the chances of sizes 0, 1, ..., double precision; that of 0 is 0."""
+        mean, deviation = self.start * (GAIN * self.scale).exp()
+        # Sizes that differ by a quarter, to begin with.
+        far = (self.sizes - mean) / (deviation / 4)
+        logits = EAGER * (self.knots @ self.heights) - far.square() / 2
+        some = (self.sizes > 0).double()
+        law = logits.double().masked_fill(self.sizes < 1, -torch.inf).softmax(0)
+        return cast(Tensor, (1 - ANYTHING) * law + ANYTHING * some / some.sum())
+
+    @staticmethod
+    def sums(law: Tensor, count: int) -> Tensor:
+        """Return the chances of sums of 0, 1, ..., count sizes, `(count + 1, sizes)`."""
+        place = torch.arange(len(law), device=law.device)
+        shift = place.unsqueeze(1) - place
+        steps = law[shift.clamp_min(0)] * (shift >= 0)
+        rows = [(place == 0).to(law.dtype)]
+        for _ in range(count):
+            rows.append(steps @ rows[-1])
+        return torch.stack(rows)
 
     def chances(self, number: Tensor) -> Tensor:
         """Return logarithms of the chances of 1, 2, ... blocks, `(B, count)`.
@@ -103,12 +125,12 @@ class Partition(nn.Module):
         Arguments:
             number: of nodes, `(B, 1)`.
         """
-        size, spread = self.start * (GAIN * self.scale).exp()
-        k = torch.arange(1, self.count + 1, device=number.device)
-        # Sizes that differ by a quarter, to begin with.
-        far = (number - k * size).square() / (2 * k * (spread / 4).square())
-        logits: Tensor = GAIN * self.preference - far - k.log() / 2
-        return logits.log_softmax(-1)
+        return self._weights(self.sums(self.law(), self.count), number).log_softmax(-1).float()
+
+    def _weights(self, sums: Tensor, number: Tensor) -> Tensor:
+        """Return logarithms of w_k P(k sizes add up to n), `(B, count)`."""
+        ways = sums[1:, number.squeeze(1).long()].T.clamp_min(1e-300)
+        return EAGER * self.preference + ways.log()
 
     def forward(self, shared: Tensor, number: Tensor) -> Shared:
         """Return blocks.
@@ -117,46 +139,56 @@ class Partition(nn.Module):
             shared: normal numbers `(B, inputs)`.
             number: of nodes, `(B, 1)`.
         """
-        chances = self.chances(number)
+        law = self.law()
+        sums = self.sums(law, self.count)
+        weights = self._weights(sums, number)
         # A normal number's place in its law is uniform.
-        coin = torch.special.ndtr(shared[:, :1])
-        drawn = (coin > chances.detach().exp().cumsum(-1)[:, :-1]).sum(-1, keepdim=True)
-        here = (torch.arange(self.count, device=drawn.device) <= drawn).to(shared.dtype)
-        tokens = self._tokens(shared[:, 1:], number, drawn + 1, here)
-        lengths = CALM * self.length(tokens).squeeze(-1)
-        lengths = lengths.masked_fill(here < 0.5, -torch.inf)
-        return Shared(tokens, lengths.softmax(-1), chances.gather(1, drawn).squeeze(1))
+        coins = torch.special.ndtr(shared[:, : self.count + 1].double())
+        chances = weights.detach().softmax(-1)
+        drawn = (coins[:, :1] > chances.cumsum(-1)[:, :-1]).sum(-1, keepdim=True) + 1
+        sizes = self._drawn_sizes(law.detach(), sums.detach(), coins[:, 1:], drawn, number)
+        here = (sizes > 0).to(shared.dtype)
+        chosen = (EAGER * self.preference)[drawn.squeeze(1) - 1]
+        picked = law.clamp_min(1e-300).log()[sizes].masked_fill(sizes < 1, 0.0).sum(-1)
+        log_chance = (chosen + picked - weights.logsumexp(-1)).to(shared.dtype)
+        tokens = self._tokens(shared[:, self.count + 1 :], number, drawn, sizes, here)
+        return Shared(tokens, sizes / number.clamp_min(1), log_chance)
 
-    def _tokens(self, noise: Tensor, number: Tensor, drawn: Tensor, here: Tensor) -> Tensor:
+    def _drawn_sizes(
+        self, law: Tensor, sums: Tensor, coins: Tensor, drawn: Tensor, number: Tensor
+    ) -> Tensor:
+        """Return sizes `(B, count)` one after the other, each given what is left to be shared."""
+        left, sizes = number.long(), []
+        for block in range(self.count):
+            more = drawn - block - 1
+            rest = left - self.sizes
+            fits = (rest >= 0) & (more >= 0)
+            ways = sums[more.clamp_min(0), rest.clamp_min(0)] * fits
+            share = (law * ways).cumsum(-1)
+            size = (share <= coins[:, block : block + 1] * share[:, -1:]).sum(-1, keepdim=True)
+            # Where there is nothing to share no size is larger than what is left, which is none.
+            size = torch.minimum(size, left) * (more >= 0)
+            sizes.append(size)
+            left = left - size
+        return torch.cat(sizes, -1)
+
+    def _tokens(
+        self, noise: Tensor, number: Tensor, drawn: Tensor, sizes: Tensor, here: Tensor
+    ) -> Tensor:
         own = noise[:, : self.own * self.count].view(len(noise), self.count, self.own)
-        # Even noise: sizes have ends, and normal noise would reach far beyond them now and then.
-        own = 12**0.5 * (torch.special.ndtr(own) - 0.5)
         room = (number / (drawn * self.start)).clamp_min(1e-2).log()
         common = torch.cat([noise[:, self.own * self.count :], 4 * room, drawn / self.count], 1)
         common = common.unsqueeze(1).expand(-1, self.count, -1)
-        tokens = self.enter(torch.cat([own, common], -1))
+        large = (sizes.to(noise.dtype).clamp_min(1) / self.start).log().unsqueeze(-1)
+        tokens = self.enter(torch.cat([own, large, common], -1))
         for layer in self.layers:
             tokens = layer(tokens, here)
         return cast(Tensor, self.leave(tokens))
 
-    def members(self, parts: Tensor, slots: Tensor, number: Tensor) -> Tensor:
-        """Return how much each node belongs to each block, `(B, N, count)` (see `members`)."""
-        return members(parts, slots, number, self.softness)
-
-
-def members(parts: Tensor, slots: Tensor, number: Tensor, softness: float) -> Tensor:
-    """Return how much each node belongs to each of several intervals, `(B, N, count)`.
-
-    Arguments:
-        parts: of the nodes that each takes, `(B, count)`.
-        slots: places of the nodes, 0, 1, ..., `(B, N)`.
-        number: of nodes, `(B, 1)`.
-        softness: nodes over which gradients see one interval pass into the next.
-    """
-    number = number.clamp_min(1)
-    ends = parts.cumsum(-1)[:, None, :-1]
-    place = ((slots + 0.5) / number).unsqueeze(-1)
-    soft = ((place - ends) * (number / softness).unsqueeze(-1)).sigmoid()
-    beyond = (place > ends).to(soft.dtype) + (soft - soft.detach())
-    steps = functional.pad(functional.pad(beyond, (1, 0), value=1.0), (0, 1))
-    return steps[..., :-1] - steps[..., 1:]
+    @staticmethod
+    def members(parts: Tensor, slots: Tensor, number: Tensor) -> Tensor:
+        """Return 1 where a node belongs to a block and 0 elsewhere, `(B, N, count)`."""
+        ends = parts.cumsum(-1).unsqueeze(1)
+        place = ((slots + 0.5) / number.clamp_min(1)).unsqueeze(-1)
+        inside = (place > ends - parts.unsqueeze(1)) & (place < ends)
+        return inside.to(parts.dtype)

@@ -74,17 +74,24 @@ PROCESSES: dict[str, Callable[[int, int], list[Graph]]] = {
     "tree": datasets.tree,
     "lobster": datasets.lobster,
     "sbm": datasets.sbm,
+    "community": datasets.community,
 }
 """The process that each set was made by: (count, seed) -> graphs of a perfect sampler."""
+
+
+MADE = {"lobster": (128, 32, 40), "community": (64, 16, 20)}
+"""Training, validation and test graphs of the sets that are made where no file holds them."""
 
 
 def verdicts(name: str, *, with_graph_tool: bool = True) -> dict[str, Verdict]:
     """Return the tests of validity of a set, by the suffix of their figures.
 
     Arguments:
-        name: "planar", "tree", "lobster" or "sbm".
+        name: "planar", "tree", "lobster", "sbm" or "community", which nobody defined a test for.
         with_graph_tool: also the published test of block models, where graph-tool is installed.
     """
+    if name == "community":
+        return {}
     if name != "sbm":
         tests = {"planar": is_planar_graph, "tree": is_tree, "lobster": is_lobster}
         return {"": each(tests[name])}
@@ -97,11 +104,12 @@ def splits(name: str, data: Path | None = None) -> Splits:
     """Return training, validation and test graphs of a published set.
 
     Arguments:
-        name: "planar", "tree", "lobster" or "sbm".
+        name: "planar", "tree", "lobster", "sbm" or "community".
         data: folder with `NAME_graphs.npz` (arrays `train_nodes`, `train_edges`, `val_...`,
             `test_...`; see `wgankit_graphs.files`); by default `WGANKIT_GRAPH_SPLITS`.
 
-    The lobsters have no published file: without one they are made by their recipe.
+    Without a file lobsters (128, 32 and 40, as of the others) and communities (64, 16 and 20, as
+    many as published) are made by their recipe.
 
     Raises:
         DataError: there is no such file.
@@ -110,9 +118,10 @@ def splits(name: str, data: Path | None = None) -> Splits:
     path = folder / f"{name}_graphs.npz" if folder else None
     if path is not None and path.is_file():
         return Splits(*(read_graphs(path, split=split).objects for split in SPLITS))
-    if name == "lobster":
-        made = datasets.lobster(200, 0)
-        return Splits(made[:128], made[128:160], made[160:])
+    if name in MADE:
+        train, val, test = MADE[name]
+        made = PROCESSES[name](train + val + test, 0)
+        return Splits(made[:train], made[train : train + val], made[train + val :])
     raise DataError(
         f"the published split of {name!r} is wanted as {name}_graphs.npz, and "
         + (f"{folder} does not hold it" if folder else "no folder is named")
@@ -125,7 +134,8 @@ def interval(share: float, count: int) -> tuple[float, float]:
     z = 1.959964
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * (share * (1 - share) / count + (z / (2 * count)) ** 2) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Where no trial or every one succeeded, rounding shall not leave the share outside.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def shares(

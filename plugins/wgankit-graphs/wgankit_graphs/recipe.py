@@ -12,6 +12,7 @@ from wgankit.errors import SettingError
 from wgankit.space import Points, batch_size, leaves
 from wgankit_graphs.attributes import known_names, names_of
 from wgankit_graphs.blocks import BlockGenerator, PairLatent, WalkCritic
+from wgankit_graphs.choices import Choices
 from wgankit_graphs.labelled import Blur, LabelledGraphs, canonical_order, one_hot
 from wgankit_graphs.memory import check_training
 from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
@@ -134,19 +135,23 @@ def _drawn_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
         "width": model["width"],
         "layers": model["generator_layers"],
     }
+    size, pairs = vocabulary["size"], PairLatent(vocabulary["sizes"], vocabulary["size"], **latent)
     generator: nn.Module
+    content = None
     if model["generator"] == "tree":
-        generator = TreeGenerator(node_labels, edge_labels, vocabulary["size"], **sizes)
+        generator = TreeGenerator(node_labels, edge_labels, size, **sizes)
+        critic = _critic(node_labels, edge_labels, model)
     else:
-        generator = BlockGenerator(
-            node_labels, edge_labels, vocabulary["size"], edge_law=edge_law(vocabulary), **sizes
-        )
+        law, critic = edge_law(vocabulary), _critic(node_labels, edge_labels, model)
+        generator = BlockGenerator(node_labels, edge_labels, size, edge_law=law, **sizes)
+        content = Choices(critic, generator, pairs)
     return Model(
         space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),
-        latent=PairLatent(vocabulary["sizes"], vocabulary["size"], **latent),
+        latent=pairs,
         generator=generator,
-        critic=_critic(node_labels, edge_labels, model),
+        critic=critic,
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
+        content=content,
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wgankit.errors import SettingError
-from wgankit.space import Points, leaves
+from wgankit.space import Points
 from wgankit_graphs.blocks import BlockGenerator, closures, lazy_powers, returns
 from wgankit_graphs.labelled import graphs_of
 from wgankit_graphs.networks import multilayer
@@ -34,7 +34,8 @@ class Surroundings(nn.Module):
     0 and deviation 1 by what `fit` saw, grow like logarithms beyond 2, and are 0 where no node is.
 
     Arguments:
-        numbers: "communities", "groups" or "limbs", the functions of these names.
+        numbers: "communities", "companies", "groups", "limbs" or "twigs", the functions
+            of these names.
     """
 
     mean: Tensor
@@ -117,6 +118,26 @@ def limbs(adjacency: Tensor) -> Tensor:
     return torch.cat(numbers, -1)
 
 
+def twigs(adjacency: Tensor) -> Tensor:
+    """Return 15 numbers of each node as `limbs` are, but with leaves cut off sharply, `(B, N, 15)`.
+
+    They tell exactly what is left of a tree whose leaves were cut off once, twice and three times.
+    One edge changes them by leaps, so slopes say nothing: for generators that `OneTurn` teaches.
+    """
+    degrees = adjacency.sum(2, keepdim=True)
+    stays = (degrees > 1).to(adjacency.dtype)
+    cut = adjacency @ stays
+    again = stays * (cut > 1)
+    cut_again = adjacency @ again
+    core = again * (cut_again > 1)
+    near = torch.cat([degrees, degrees.square(), 1 - stays, cut, again, cut_again], -1)
+    numbers = [
+        degrees, (degrees + 1).log(), stays, stays * cut, again, again * cut_again,
+        again * (cut_again - 2).clamp_min(0), core, adjacency @ near, adjacency @ cut,
+    ]  # fmt: skip
+    return torch.cat(numbers, -1)
+
+
 def thinned(degrees: Tensor) -> Tensor:
     """Return how much of nodes stays when leaves are cut off gently."""
     return 1 - torch.exp(-0.7 * (degrees - 1).clamp_min(0))
@@ -142,7 +163,38 @@ def groups(adjacency: Tensor) -> Tensor:
     return torch.cat([of_communities(adjacency, two, walks), *few, group], -1)
 
 
-NUMBERS = {"communities": (communities, 16), "groups": (groups, 20), "limbs": (limbs, 14)}
+def companies(adjacency: Tensor) -> Tensor:
+    """Return 5 numbers of each node that tell its company, `(B, N, 5)`.
+
+    Walks of eight steps from two nodes of one dense group end at the same places, so that the
+    cosine between the laws of where they end is near 1, and near 0 for nodes of different groups.
+    Its fourth power, summed, tells how many nodes are in a node's company, and the sum of one over
+    that number is how many companies there are (in block models as published to 2 % and 0.05).
+    Edges within the company and the others are counted, and the share of pairs within it.
+
+    What a company is has no slope: borders are not what edges should learn by.
+    """
+    with torch.no_grad():
+        alike = likeness(lazy_powers(adjacency, 3)[-1])
+        size = alike.sum(2, keepdim=True)
+    within = (adjacency * alike).sum(2, keepdim=True)
+    without = (adjacency * (1 - alike)).sum(2, keepdim=True)
+    return torch.cat([size.log(), 1 / size, within, without, within / size], -1)
+
+
+def likeness(walk: Tensor) -> Tensor:
+    """Return the fourth power of the cosine between rows of a matrix, `(B, N, N)`."""
+    rows = walk / walk.square().sum(2, keepdim=True).sqrt()
+    return (rows @ rows.transpose(1, 2)).pow(4)
+
+
+NUMBERS = {
+    "communities": (communities, 16),
+    "companies": (companies, 5),
+    "groups": (groups, 20),
+    "limbs": (limbs, 14),
+    "twigs": (twigs, 15),
+}
 """Numbers of nodes by name, and how many they are."""
 
 
@@ -156,55 +208,27 @@ def reach(walk: Tensor) -> Tensor:
 class Described(nn.Module):
     """A generator of graphs, followed by what the graphs' nodes see.
 
-    Where the generator has a `log_chance`, presence, which is 1 whatever the weights are, has the
-    slope of it, for `Choices`.
-
     Arguments:
         generator: latents -> labelled graphs.
         describe: labelled graphs -> numbers.
+        slopes: of numbers by edges are told to the generator; without them it has to be taught
+            otherwise (see `OneTurn`).
     """
 
-    def __init__(self, generator: nn.Module, describe: nn.Module) -> None:
+    def __init__(self, generator: nn.Module, describe: nn.Module, *, slopes: bool = True) -> None:
         super().__init__()
-        self.generator, self.describe = generator, describe
+        self.generator, self.describe, self.slopes = generator, describe, slopes
 
     def forward(self, latent: Points) -> Tensor:
         """Return the numbers of generated graphs."""
-        numbers = cast(Tensor, self.describe(self.generator(latent)))
-        if not isinstance(self.generator, BlockGenerator):
-            return numbers
-        chance = self.generator.log_chance(latent)[:, None, None]
-        there = numbers[..., :1] * (1 + (chance - chance.detach()))
-        return torch.cat([there, numbers[..., 1:]], -1)
-
-
-@final
-class Choices:
-    """What a generator minimises besides, so that chances of its choices follow the scores.
-
-    The slope of an expected score by the chances of what is drawn is the mean of the score times
-    the slope of the chance's logarithm (Williams, 1992).  What a line through the scores over the
-    numbers of nodes foretells is taken off, since it was not chosen.
-
-    Arguments:
-        critic: scores of `Described` graphs; it must not look at the slope of presence, as
-            `SetCritic` does not.
-    """
-
-    def __init__(self, critic: nn.Module) -> None:
-        self.critic = critic
-
-    def __call__(self, made: Points, real: Points) -> Tensor:
-        """Return a scalar whose value says nothing, and whose slope is that of -E score."""
-        nodes = leaves(made)[0]
+        if self.slopes:
+            return cast(Tensor, self.describe(self.generator(latent)))
         with torch.no_grad():
-            scores = self.critic(nodes)
-            number = nodes[..., 0].sum(1)
-            spread = number - number.mean()
-            tilt = (spread * scores).sum() / spread.square().sum().clamp_min(1e-6)
-            better = scores - scores.mean() - tilt * spread
-        gain: Tensor = (better * nodes[:, 0, 0]).mean()
-        return -gain
+            return cast(Tensor, self.describe(self.generator(latent)))
+
+    def log_chance(self, latent: Points) -> Tensor:
+        """Return the logarithm of the chance of what a `BlockGenerator` drew, `(B,)`."""
+        return cast(BlockGenerator, self.generator).log_chance(latent)
 
 
 @final

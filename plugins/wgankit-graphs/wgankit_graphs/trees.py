@@ -7,21 +7,24 @@ no achievement of training; which tree comes out is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from wgankit.errors import SettingError
-from wgankit.space import Points, leaves
+from wgankit.space import Points, leaves, on_leaves
 from wgankit_graphs.blocks import Intervals
 from wgankit_graphs.labelled import Graphs
 from wgankit_graphs.networks import multilayer, start_at
-from wgankit_graphs.partition import GAIN
 
 STEEPEST_LOGIT = 12.0
 """A choice among a hundred parents that shall never fail needs logits further apart than edges."""
+
+GAIN = 10.0
+"""Factor on the table of roles: it is learnt before what nodes and roles add of their own."""
+
 
 QUIET = 0.1
 """Factor on what nodes and roles add of their own to the logits of parents: what holds for all
@@ -41,6 +44,23 @@ def point(logits: Tensor, coins: Tensor) -> Tensor:
     drawn = (logits.detach() - noise.clamp_min(1e-7).log()).argmax(-1)
     hard = functional.one_hot(drawn, logits.shape[-1]).to(chances.dtype)
     return hard + (chances - chances.detach())
+
+
+class Turns(NamedTuple):
+    """Graphs, and graphs that differ from them in what one node chose.
+
+    Arguments:
+        graphs: B of them.
+        again: B * count, each graph's one after the other.
+        odds: log of the chance of the new choice over that of the old one, `(B, count)`, with
+            its slope.
+        share: how many choices each turned one stands for, `(B, 1)`.
+    """
+
+    graphs: Graphs
+    again: Graphs
+    odds: Tensor
+    share: Tensor
 
 
 @final
@@ -99,22 +119,65 @@ class TreeGenerator(nn.Module):
 
     def forward(self, latent: Points) -> Graphs:
         """Return trees with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, 2)`."""
-        z, shared, there, slots, coins = leaves(latent)
+        logits, nodes = self._read(latent)
+        return Graphs(nodes, self._edges(point(logits, leaves(latent)[4]), latent))
+
+    def chances(self, latent: Points) -> Tensor:
+        """Return how likely each node points at each other one, `(B, N, N)`."""
+        return self._read(latent)[0].softmax(-1)
+
+    def turns(self, latent: Points, count: int) -> Turns:
+        """Return graphs, and each again `count` times with one node pointing anew.
+
+        Arguments:
+            latent: of B graphs.
+            count: nodes of each that are drawn, with equal chances, to choose once more.
+        """
+        _, _, there, slots, coins = leaves(latent)
+        logits, nodes = self._read(latent)
+        with torch.no_grad():
+            first = point(logits, coins)
+        # All nodes but the first choose; a graph of one node has nobody to turn.
+        chooses = (there * (slots > 0)).clamp_min(1e-9)
+        turned = torch.multinomial(chooses, count, replacement=True)
+        rows = turned.unsqueeze(-1).expand(-1, -1, logits.shape[-1])
+        chances = logits.gather(1, rows).log_softmax(-1)
+        with torch.no_grad():
+            new = point(chances, torch.rand_like(chances))
+            old = first.gather(1, rows)
+            here = functional.one_hot(turned, logits.shape[-1]).to(first.dtype).unsqueeze(-1)
+            moved = first.unsqueeze(1) + here * (new - old).unsqueeze(2)
+            graphs = Graphs(nodes, self._edges(first, latent))
+            many = on_leaves(lambda part: part.repeat_interleave(count, 0), latent)
+            others = self._edges(moved.flatten(0, 1), many)
+            again = Graphs(nodes.repeat_interleave(count, 0), others)
+        # Padding has logits of no meaning, and is never asked; 0 times -1e9 is 0.
+        odds = ((new - old) * chances).sum(-1)
+        share = (there * (slots > 0)).sum(1, keepdim=True) / count
+        return Turns(graphs, again, odds, share)
+
+    def _read(self, latent: Points) -> tuple[Tensor, Tensor]:
+        """Return logits of parents `(B, N, N)`, and labels of nodes `(B, N, K)`."""
+        z, shared, there, slots, _ = leaves(latent)
         number = there.sum(1, keepdim=True)
         tokens, lengths = self.roles(torch.cat([shared, number / self.size], 1))
         member = self.roles.members(lengths, slots, number)
         place = (slots / number.clamp_min(1)).unsqueeze(-1)
         h = self.nodes(torch.cat([z, member @ tokens, place], -1))
-        parents = point(self._logits(tokens, member, h, there, slots), coins)
-        # The first node has nobody to point at, and padding does not point.
-        points = there * (slots > 0)
-        half = parents * points.unsqueeze(-1)
-        bonds = (half + half.transpose(1, 2)).unsqueeze(-1)
         kinds = self.node_head(h).softmax(-1)
         if not self.training:
             kinds = functional.one_hot(kinds.argmax(-1), kinds.shape[-1]).to(kinds.dtype)
         nodes = torch.cat([1 - there.unsqueeze(-1), kinds * there.unsqueeze(-1)], -1)
-        return Graphs(nodes, torch.cat([1 - bonds, bonds], -1))
+        return self._logits(tokens, member, h, there, slots), nodes
+
+    @staticmethod
+    def _edges(parents: Tensor, latent: Points) -> Tensor:
+        """Return labels of edges `(B, N, N, 2)` from whom nodes point at."""
+        _, _, there, slots, _ = leaves(latent)
+        # The first node has nobody to point at, and padding does not point.
+        half = parents * (there * (slots > 0)).unsqueeze(-1)
+        bonds = (half + half.transpose(1, 2)).unsqueeze(-1)
+        return torch.cat([1 - bonds, bonds], -1)
 
     def _logits(
         self, tokens: Tensor, member: Tensor, h: Tensor, there: Tensor, slots: Tensor

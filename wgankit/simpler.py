@@ -57,6 +57,8 @@ def simplified(graph: fx.GraphModule) -> fx.GraphModule:
             simplify(node)
     graph.graph.eliminate_dead_code()
     fold_constants(graph, moving)
+    # What was made simple, or quick before, may lie otherwise than what was traced.
+    let_strides_differ(graph.graph)
     keep_results_apart(graph.graph)
     graph.graph.lint()
     graph.recompile()

@@ -35,13 +35,18 @@ def launch(device: str, devices: int) -> Fabric:
             raise SettingError(f"devices={devices} asks for more GPUs than there are ({present})")
     fabric = Fabric(accelerator=device, devices=devices, strategy="ddp" if devices > 1 else "auto")
     fabric.launch()
-    if devices > 1:
-        atexit.register(end)
+    end_at_exit()
     return fabric
 
 
+def end_at_exit() -> None:
+    """Take leave of other processes at the end; their threads would outlive the interpreter."""
+    atexit.unregister(end)
+    atexit.register(end)
+
+
 def end() -> None:
-    """Take leave of the other processes; without it their threads may outlive the interpreter."""
+    """Take leave of the other processes, if there are any."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -82,6 +87,7 @@ class Processes:
                 f"this Fabric has {self.count} processes and is not launched; "
                 "call fabric.launch() before wgankit.train"
             )
+        end_at_exit()
 
     @property
     def alone(self) -> bool:

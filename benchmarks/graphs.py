@@ -32,11 +32,10 @@ from wgankit import state as states
 from wgankit.recipes import schedule_named
 from wgankit_graphs import PairLatent, published
 from wgankit_graphs.blocks import BlockGenerator
-from wgankit_graphs.choices import Choices, OneTurn
+from wgankit_graphs.choices import Choices
 from wgankit_graphs.metrics import STATISTICS, describe, distance, vun_of
 from wgankit_graphs.sizes import BySize
 from wgankit_graphs.surroundings import Described, SetCritic, Surroundings
-from wgankit_graphs.trees import TreeGenerator
 
 SETS = ("planar", "tree", "lobster", "sbm", "community")
 
@@ -106,8 +105,6 @@ class Training:
         seed: of everything drawn.
         every: how many steps lie between averages that may be kept, late.
         late: share of the steps after which averages may be kept.
-        turns: steps of a second phase for trees, in which `OneTurn` teaches instead of slopes, and
-            the critic sees leaves cut off sharply.
     """
 
     steps: int
@@ -118,13 +115,6 @@ class Training:
     seed: int = 0
     every: int = 100
     late: float = 0.75
-    turns: int = 0
-
-    def phases(self, numbers: str) -> Iterator[tuple[str, Training]]:
-        """Yield what the critic sees in each phase, and how that is trained."""
-        yield numbers, self
-        if self.turns:
-            yield "twigs", replace(self, steps=self.turns, rate=2 * self.rate, n_critic=5)
 
 
 TRAININGS = {
@@ -156,27 +146,9 @@ def trained(name: str, known: published.Splits, out: Path, by: Training) -> None
     assert folder is not None
     assert isinstance(model.latent, PairLatent)
     real = recipe.prepared(recipe.points())
-    candidates: dict[tuple[str, int], dict[str, Any]] = {}
-    for numbers, phase in by.phases(NUMBERS[name]):
-        for step, state in steps(recipe, real, numbers, phase, name):
-            states.save({"average": state}, folder.best)
-            if step > phase.late * phase.steps:
-                candidates[numbers, step] = state
-        # What comes next goes on from the average.
-        model.generator.load_state_dict(state)
-    states.save({"average": chosen(candidates, recipe, known)}, folder.best)
-
-
-def steps(
-    recipe: wgankit.Recipe, real: Any, numbers: str, by: Training, name: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Train a run's generator and yield the averaged weights now and again, with their step."""
-    model = recipe.model
-    assert model is not None
-    assert isinstance(model.latent, PairLatent)
-    describe_nodes = Surroundings(numbers)
+    describe_nodes = Surroundings(NUMBERS[name])
     torch.manual_seed(by.seed)
-    generator = Described(model.generator.train(), describe_nodes, slopes=numbers != "twigs")
+    generator = Described(model.generator.train(), describe_nodes)
     with torch.no_grad():
         data = describe_nodes.fit([real])(real)
         made = generator(model.latent.beside(real))
@@ -203,33 +175,30 @@ def steps(
         compile=False,
     )
     training.batches = BySize(data, by.batch, seed=by.seed)  # type: ignore[assignment]
+    candidates: dict[int, dict[str, Any]] = {}
     for step in training:
         if step.index % by.every and step.index != by.steps:
             continue
         spent = time.process_time() - begun
-        print(
-            f"{name}, {numbers}: step {step.index:,}, {spent:,.0f} s, W1 {step.w1:.2f}", flush=True
-        )
+        print(f"{name}: step {step.index:,}, {spent:,.0f} s, W1 {step.w1:.2f}", flush=True)
         assert isinstance(training.average, Described)
-        yield step.index, copy.deepcopy(training.average.generator.state_dict())
+        state = copy.deepcopy(training.average.generator.state_dict())
+        states.save({"average": state}, folder.best)
+        if step.index > by.late * by.steps:
+            candidates[step.index] = state
+    states.save({"average": chosen(candidates, recipe, known)}, folder.best)
 
 
 def taught(
     generator: Described, critic: SetCritic, latent: PairLatent
 ) -> Callable[[Any, Any], torch.Tensor] | None:
     """Return what teaches a generator the chances of what it draws, where slopes do not."""
-    if isinstance(generator.generator, BlockGenerator):
-        return Choices(critic, generator, latent)
-    if generator.slopes:
-        return None
-    assert isinstance(generator.generator, TreeGenerator)
-    return OneTurn(critic, generator.generator, generator.describe, latent)
+    drawing = isinstance(generator.generator, BlockGenerator)
+    return Choices(critic, generator, latent) if drawing else None
 
 
 def chosen(
-    candidates: Mapping[tuple[str, int], dict[str, Any]],
-    recipe: wgankit.Recipe,
-    known: published.Splits,
+    candidates: Mapping[int, dict[str, Any]], recipe: wgankit.Recipe, known: published.Splits
 ) -> dict[str, Any]:
     """Return the weights whose graphs are nearest to the validation graphs.
 
@@ -240,14 +209,14 @@ def chosen(
     val, train = describe(known.val), describe(known.train)
     reference = {one: distance(one, train, val) for one in STATISTICS}
     seen = {}
-    for place, state in candidates.items():
+    for index, state in candidates.items():
         states.save({"average": state}, recipe.folder.best)
         drawn = wgankit.load(recipe.folder.path).sample(64, seed=0, device="cpu", workers=0)
         made = describe(drawn)
         far = {one: distance(one, made, val) for one in STATISTICS}
-        seen[place] = float(np.mean([far[k] / r for k, r in reference.items() if r > 1e-5]))
-        print(f"{place}: {seen[place]:.2f} times as far from validation as training graphs")
-    return candidates[min(seen, key=lambda place: seen[place])]
+        seen[index] = float(np.mean([far[k] / r for k, r in reference.items() if r > 1e-5]))
+        print(f"step {index:,}: {seen[index]:.2f} times as far from validation as training graphs")
+    return candidates[min(seen, key=lambda index: seen[index])]
 
 
 # ---- measuring ---------------------------------------------------------------------------------

@@ -15,10 +15,9 @@ from wgankit.loss import CriticLoss
 from wgankit.processes import Processes
 
 WORKER = """
-import sys, torch
+import atexit, sys, torch
 from lightning_fabric import Fabric
 import wgankit
-import wgankit.processes
 from wgankit import Normal, Normed, Penalty, Perceptron
 from wgankit.processes import Processes
 from wgankit.loss import CriticLoss
@@ -27,6 +26,13 @@ fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
 fabric.launch()
 torch.set_num_threads(1)
 folder, relative, resume = sys.argv[1], sys.argv[2] == "relative", sys.argv[3] == "resume"
+
+# What is registered first is called last.
+def note():
+    left = not torch.distributed.is_initialized()
+    open(f"{folder}/left-{processes.rank}", "w").write(str(left))
+
+atexit.register(note)
 
 # The gradient on half of the points each.
 torch.manual_seed(0)
@@ -65,7 +71,6 @@ torch.save(
     f"{folder}/{sys.argv[3]}-{processes.rank}.pt",
 )
 processes.wait()
-wgankit.processes.end()
 """
 
 
@@ -110,6 +115,12 @@ def test_mean_gradient_is_that_of_one_process_on_all_points(pair):
         scale = seen.scale
         if kind == "relative":
             assert torch.allclose(one["scales"][turn + 1], scale)
+
+
+def test_processes_leave_their_group_before_the_interpreter_ends(pair):
+    """Of a user's own Fabric, too: threads of a group that is left behind abort the process."""
+    _, folder, _ = pair
+    assert [(folder / f"left-{rank}").read_text() for rank in range(2)] == ["True", "True"]
 
 
 def test_networks_stay_the_same_in_all_processes(pair):

@@ -323,7 +323,7 @@ class Traced(Execution):
     """
 
     def __init__(self, written: AsWritten, way: Way) -> None:
-        self.written, self.way, self.doing, self.done = written, way, way.doing, way.done
+        self.written, self.doing, self.done = written, way.doing, way.done
         iteration, generator, critic = written.iteration, written.generator, written.critic
         device, masked = iteration.device, self._masked
         made = Networks(masked(iteration.points), {"generator": generator.network})

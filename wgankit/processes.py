@@ -47,14 +47,18 @@ def end_at_exit() -> None:
 
 def end() -> None:
     """Take leave of the other processes, if there are any."""
-    if torch.distributed.is_initialized():
+    if several():
         torch.distributed.destroy_process_group()
 
 
 def is_first() -> bool:
     """Return whether this is the process that writes: the only one, or the first of several."""
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not several or torch.distributed.get_rank() == 0
+    return not several() or torch.distributed.get_rank() == 0
+
+
+def several() -> bool:
+    """Return whether this process is one of a group."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 @final

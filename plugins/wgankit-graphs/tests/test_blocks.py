@@ -15,7 +15,6 @@ from wgankit_graphs.blocks import (
     EAGER,
     STEEPEST_LOGIT,
     BlockGenerator,
-    Intervals,
     PairLatent,
     WalkCritic,
     closures,
@@ -28,7 +27,7 @@ from wgankit_graphs.labelled import renumber
 from wgankit_graphs.metrics import is_sbm
 from wgankit_graphs.partition import ANYTHING, GAIN, Partition
 from wgankit_graphs.sizes import BySize
-from wgankit_graphs.trees import TreeGenerator, point
+from wgankit_graphs.trees import Intervals, TreeGenerator, point
 
 PLAIN = {"nodes": [None], "edges": [None], "node_attribute": None, "edge_attribute": None}
 

@@ -20,7 +20,6 @@ from wgankit_graphs.surroundings import (
     groups,
     limbs,
     reach,
-    twigs,
 )
 
 
@@ -117,19 +116,6 @@ def test_companies_of_block_models_are_their_blocks():
         assert np.median(seen[:, 0].exp().numpy() / np.repeat(sizes, sizes)) == pytest.approx(
             1, abs=0.1
         )
-
-
-def test_what_is_left_without_leaves_agrees_with_networkx():
-    graph = nx.random_labeled_tree(40, seed=2)
-    seen = twigs(adjacency_of(graph))[0]
-    rest = graph.copy()
-    for place in (2, 4):
-        rest.remove_nodes_from([node for node, degree in list(rest.degree()) if degree <= 1])
-        assert seen[:, place].nonzero().flatten().tolist() == sorted(rest)
-        left = seen[:, place + 1][seen[:, place] > 0]
-        assert left.tolist() == [rest.degree(node) for node in sorted(rest)]
-    branches = [max(rest.degree(node) - 2, 0) for node in sorted(rest)]
-    assert seen[:, 6][sorted(rest)].tolist() == branches
 
 
 def test_critics_of_sets_do_not_look_at_the_slope_of_presence():

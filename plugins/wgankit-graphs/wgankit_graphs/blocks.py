@@ -15,12 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wgankit.errors import SettingError
 from wgankit.latent import Conditioned
 from wgankit.space import Points, leaves
 from wgankit_graphs.labelled import Graphs, graphs_of
 from wgankit_graphs.networks import (
-    Attention,
     GraphLatent,
     RelationLayer,
     multilayer,
@@ -116,81 +114,6 @@ def toss_coin(logits: Tensor, coins: Tensor) -> Tensor:
     """
     chances = logits.sigmoid()
     return (coins < chances).to(chances.dtype) + (chances - chances.detach())
-
-
-@final
-class Intervals(nn.Module):
-    """Tokens that share the nodes of a graph among them, each an interval of [0, 1].
-
-    They listen to each other and to what the whole graph shares, and each says how large a part of
-    the nodes, which are spread evenly, is its own.
-
-    Arguments:
-        count: how many tokens; a token may take no nodes.
-        inputs: numbers that a graph shares.
-        width: channels.
-        layers: rounds of attention among tokens.
-        heads: of the attention.
-        softness: nodes over which one interval passes into the next for gradients, which move the
-            border; what comes out has sharp borders.
-    """
-
-    def __init__(
-        self,
-        count: int,
-        inputs: int,
-        width: int,
-        *,
-        layers: int,
-        heads: int,
-        softness: float,
-    ) -> None:
-        super().__init__()
-        if count < 1 or not softness > 0:
-            raise SettingError(
-                f"at least one block and a softness > 0 are wanted; got {count} and {softness}"
-            )
-        self.softness = softness
-        self.codes = nn.Parameter(torch.randn(count, width))
-        # Every token hears the noise differently: blocks of one graph shall differ in size.
-        self.enter = multilayer(inputs, width, count * width)
-        self.layers = nn.ModuleList(Attention(width, heads) for _ in range(layers))
-        self.leave = nn.LayerNorm(width)
-        # Without a constant, which a softmax over tokens would not see.
-        self.length = nn.Sequential(
-            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1, bias=False)
-        )
-
-    def forward(self, shared: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens `(B, count, width)` and the parts that they take `(B, count)`, sum 1."""
-        tokens = self.codes + self.enter(shared).view(len(shared), *self.codes.shape)
-        everyone = torch.ones_like(tokens[..., 0])
-        for layer in self.layers:
-            tokens = layer(tokens, everyone)
-        tokens = self.leave(tokens)
-        return tokens, self.length(tokens).squeeze(-1).softmax(-1)
-
-    def members(self, parts: Tensor, slots: Tensor, number: Tensor) -> Tensor:
-        """Return how much each node belongs to each token, `(B, N, count)` (see `members`)."""
-        return members(parts, slots, number, self.softness)
-
-
-def members(parts: Tensor, slots: Tensor, number: Tensor, softness: float) -> Tensor:
-    """Return how much each node belongs to each of several intervals, `(B, N, count)`.
-
-    Arguments:
-        parts: of the nodes that each takes, `(B, count)`.
-        slots: places of the nodes, 0, 1, ..., `(B, N)`.
-        number: of nodes, `(B, 1)`.
-        softness: nodes over which gradients see one interval pass into the next.
-    """
-    number = number.clamp_min(1)
-    ends = parts.cumsum(-1)[:, None, :-1]
-    place = ((slots + 0.5) / number).unsqueeze(-1)
-    soft = ((place - ends) * (number / softness).unsqueeze(-1)).sigmoid()
-    beyond = (place > ends).to(soft.dtype) + (soft - soft.detach())
-    steps = functional.pad(functional.pad(beyond, (1, 0), value=1.0), (0, 1))
-    return steps[..., :-1] - steps[..., 1:]
 
 
 @final

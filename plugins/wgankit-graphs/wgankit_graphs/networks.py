@@ -145,7 +145,12 @@ def apart(numbers: Tensor) -> Tensor:
 
     log(1 + square) of the difference: smooth, slopes at most 1, equal in both directions.
     """
-    squares = (numbers.unsqueeze(2) - numbers.unsqueeze(1)).square()
+    return lengths(numbers.unsqueeze(2) - numbers.unsqueeze(1))
+
+
+def lengths(differences: Tensor) -> Tensor:
+    """Return log(1 + square) of each difference `(..., A)` and of all together, `(..., A + 1)`."""
+    squares = differences.square()
     return torch.cat([squares, squares.sum(-1, keepdim=True)], -1).log1p()
 
 
@@ -282,8 +287,7 @@ class GraphGenerator(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         told = [add[:, low] + add[:, high], multiply[:, low] * multiply[:, high]]
         if own is not None:
-            squares = (own[:, low] - own[:, high]).square()
-            told.append(torch.cat([squares, squares.sum(-1, keepdim=True)], -1).log1p())
+            told.append(lengths(own[:, low] - own[:, high]))
         pairs = torch.cat(told, -1)
         labels = self._choose(self.pair_head(pairs))
         return labels, None if self.edge_number_head is None else self.edge_number_head(pairs)

@@ -34,8 +34,7 @@ class Surroundings(nn.Module):
     0 and deviation 1 by what `fit` saw, grow like logarithms beyond 2, and are 0 where no node is.
 
     Arguments:
-        numbers: "communities", "companies", "groups", "limbs" or "twigs", the functions
-            of these names.
+        numbers: "communities", "companies", "groups" or "limbs", the functions of these names.
     """
 
     mean: Tensor
@@ -118,26 +117,6 @@ def limbs(adjacency: Tensor) -> Tensor:
     return torch.cat(numbers, -1)
 
 
-def twigs(adjacency: Tensor) -> Tensor:
-    """Return 15 numbers of each node as `limbs` are, but with leaves cut off sharply, `(B, N, 15)`.
-
-    They tell exactly what is left of a tree whose leaves were cut off once, twice and three times.
-    One edge changes them by leaps, so slopes say nothing: for generators that `OneTurn` teaches.
-    """
-    degrees = adjacency.sum(2, keepdim=True)
-    stays = (degrees > 1).to(adjacency.dtype)
-    cut = adjacency @ stays
-    again = stays * (cut > 1)
-    cut_again = adjacency @ again
-    core = again * (cut_again > 1)
-    near = torch.cat([degrees, degrees.square(), 1 - stays, cut, again, cut_again], -1)
-    numbers = [
-        degrees, (degrees + 1).log(), stays, stays * cut, again, again * cut_again,
-        again * (cut_again - 2).clamp_min(0), core, adjacency @ near, adjacency @ cut,
-    ]  # fmt: skip
-    return torch.cat(numbers, -1)
-
-
 def thinned(degrees: Tensor) -> Tensor:
     """Return how much of nodes stays when leaves are cut off gently."""
     return 1 - torch.exp(-0.7 * (degrees - 1).clamp_min(0))
@@ -193,7 +172,6 @@ NUMBERS = {
     "companies": (companies, 5),
     "groups": (groups, 20),
     "limbs": (limbs, 14),
-    "twigs": (twigs, 15),
 }
 """Numbers of nodes by name, and how many they are."""
 
@@ -211,20 +189,15 @@ class Described(nn.Module):
     Arguments:
         generator: latents -> labelled graphs.
         describe: labelled graphs -> numbers.
-        slopes: of numbers by edges are told to the generator; without them it has to be taught
-            otherwise (see `OneTurn`).
     """
 
-    def __init__(self, generator: nn.Module, describe: nn.Module, *, slopes: bool = True) -> None:
+    def __init__(self, generator: nn.Module, describe: nn.Module) -> None:
         super().__init__()
-        self.generator, self.describe, self.slopes = generator, describe, slopes
+        self.generator, self.describe = generator, describe
 
     def forward(self, latent: Points) -> Tensor:
         """Return the numbers of generated graphs."""
-        if self.slopes:
-            return cast(Tensor, self.describe(self.generator(latent)))
-        with torch.no_grad():
-            return cast(Tensor, self.describe(self.generator(latent)))
+        return cast(Tensor, self.describe(self.generator(latent)))
 
     def log_chance(self, latent: Points) -> Tensor:
         """Return the logarithm of the chance of what a `BlockGenerator` drew, `(B,)`."""

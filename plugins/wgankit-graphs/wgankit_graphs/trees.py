@@ -7,17 +7,16 @@ no achievement of training; which tree comes out is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from wgankit.errors import SettingError
-from wgankit.space import Points, leaves, on_leaves
-from wgankit_graphs.blocks import Intervals
+from wgankit.space import Points, leaves
 from wgankit_graphs.labelled import Graphs
-from wgankit_graphs.networks import multilayer, start_at
+from wgankit_graphs.networks import Attention, multilayer, start_at
 
 STEEPEST_LOGIT = 12.0
 """A choice among a hundred parents that shall never fail needs logits further apart than edges."""
@@ -46,21 +45,66 @@ def point(logits: Tensor, coins: Tensor) -> Tensor:
     return hard + (chances - chances.detach())
 
 
-class Turns(NamedTuple):
-    """Graphs, and graphs that differ from them in what one node chose.
+@final
+class Intervals(nn.Module):
+    """Tokens that share the nodes of a graph among them, each an interval of [0, 1].
+
+    They listen to each other and to what the whole graph shares, and each says how large a part of
+    the nodes, which are spread evenly, is its own.
 
     Arguments:
-        graphs: B of them.
-        again: B * count, each graph's one after the other.
-        odds: log of the chance of the new choice over that of the old one, `(B, count)`, with
-            its slope.
-        share: how many choices each turned one stands for, `(B, 1)`.
+        count: how many tokens; a token may take no nodes.
+        inputs: numbers that a graph shares.
+        width: channels.
+        layers: rounds of attention among tokens.
+        heads: of the attention.
+        softness: nodes over which one interval passes into the next for gradients, which move the
+            border; what comes out has sharp borders.
     """
 
-    graphs: Graphs
-    again: Graphs
-    odds: Tensor
-    share: Tensor
+    def __init__(
+        self, count: int, inputs: int, width: int, *, layers: int, heads: int, softness: float
+    ) -> None:
+        super().__init__()
+        if count < 1 or not softness > 0:
+            raise SettingError(
+                f"at least one block and a softness > 0 are wanted; got {count} and {softness}"
+            )
+        self.softness = softness
+        self.codes = nn.Parameter(torch.randn(count, width))
+        # Every token hears the noise differently: blocks of one graph shall differ in size.
+        self.enter = multilayer(inputs, width, count * width)
+        self.layers = nn.ModuleList(Attention(width, heads) for _ in range(layers))
+        self.leave = nn.LayerNorm(width)
+        # Without a constant, which a softmax over tokens would not see.
+        self.length = nn.Sequential(
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1, bias=False)
+        )
+
+    def forward(self, shared: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens `(B, count, width)` and the parts that they take `(B, count)`, sum 1."""
+        tokens = self.codes + self.enter(shared).view(len(shared), *self.codes.shape)
+        everyone = torch.ones_like(tokens[..., 0])
+        for layer in self.layers:
+            tokens = layer(tokens, everyone)
+        tokens = self.leave(tokens)
+        return tokens, self.length(tokens).squeeze(-1).softmax(-1)
+
+    def members(self, parts: Tensor, slots: Tensor, number: Tensor) -> Tensor:
+        """Return how much each node belongs to each token, `(B, N, count)`.
+
+        Arguments:
+            parts: of the nodes that each takes, `(B, count)`.
+            slots: places of the nodes, 0, 1, ..., `(B, N)`.
+            number: of nodes, `(B, 1)`.
+        """
+        number = number.clamp_min(1)
+        ends = parts.cumsum(-1)[:, None, :-1]
+        place = ((slots + 0.5) / number).unsqueeze(-1)
+        soft = ((place - ends) * (number / self.softness).unsqueeze(-1)).sigmoid()
+        beyond = (place > ends).to(soft.dtype) + (soft - soft.detach())
+        steps = functional.pad(functional.pad(beyond, (1, 0), value=1.0), (0, 1))
+        return steps[..., :-1] - steps[..., 1:]
 
 
 @final
@@ -119,65 +163,22 @@ class TreeGenerator(nn.Module):
 
     def forward(self, latent: Points) -> Graphs:
         """Return trees with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, 2)`."""
-        logits, nodes = self._read(latent)
-        return Graphs(nodes, self._edges(point(logits, leaves(latent)[4]), latent))
-
-    def chances(self, latent: Points) -> Tensor:
-        """Return how likely each node points at each other one, `(B, N, N)`."""
-        return self._read(latent)[0].softmax(-1)
-
-    def turns(self, latent: Points, count: int) -> Turns:
-        """Return graphs, and each again `count` times with one node pointing anew.
-
-        Arguments:
-            latent: of B graphs.
-            count: nodes of each that are drawn, with equal chances, to choose once more.
-        """
-        _, _, there, slots, coins = leaves(latent)
-        logits, nodes = self._read(latent)
-        with torch.no_grad():
-            first = point(logits, coins)
-        # All nodes but the first choose; a graph of one node has nobody to turn.
-        chooses = (there * (slots > 0)).clamp_min(1e-9)
-        turned = torch.multinomial(chooses, count, replacement=True)
-        rows = turned.unsqueeze(-1).expand(-1, -1, logits.shape[-1])
-        chances = logits.gather(1, rows).log_softmax(-1)
-        with torch.no_grad():
-            new = point(chances, torch.rand_like(chances))
-            old = first.gather(1, rows)
-            here = functional.one_hot(turned, logits.shape[-1]).to(first.dtype).unsqueeze(-1)
-            moved = first.unsqueeze(1) + here * (new - old).unsqueeze(2)
-            graphs = Graphs(nodes, self._edges(first, latent))
-            many = on_leaves(lambda part: part.repeat_interleave(count, 0), latent)
-            others = self._edges(moved.flatten(0, 1), many)
-            again = Graphs(nodes.repeat_interleave(count, 0), others)
-        # Padding has logits of no meaning, and is never asked; 0 times -1e9 is 0.
-        odds = ((new - old) * chances).sum(-1)
-        share = (there * (slots > 0)).sum(1, keepdim=True) / count
-        return Turns(graphs, again, odds, share)
-
-    def _read(self, latent: Points) -> tuple[Tensor, Tensor]:
-        """Return logits of parents `(B, N, N)`, and labels of nodes `(B, N, K)`."""
-        z, shared, there, slots, _ = leaves(latent)
+        z, shared, there, slots, coins = leaves(latent)
         number = there.sum(1, keepdim=True)
         tokens, lengths = self.roles(torch.cat([shared, number / self.size], 1))
         member = self.roles.members(lengths, slots, number)
         place = (slots / number.clamp_min(1)).unsqueeze(-1)
         h = self.nodes(torch.cat([z, member @ tokens, place], -1))
+        parents = point(self._logits(tokens, member, h, there, slots), coins)
+        # The first node has nobody to point at, and padding does not point.
+        points = there * (slots > 0)
+        half = parents * points.unsqueeze(-1)
+        bonds = (half + half.transpose(1, 2)).unsqueeze(-1)
         kinds = self.node_head(h).softmax(-1)
         if not self.training:
             kinds = functional.one_hot(kinds.argmax(-1), kinds.shape[-1]).to(kinds.dtype)
         nodes = torch.cat([1 - there.unsqueeze(-1), kinds * there.unsqueeze(-1)], -1)
-        return self._logits(tokens, member, h, there, slots), nodes
-
-    @staticmethod
-    def _edges(parents: Tensor, latent: Points) -> Tensor:
-        """Return labels of edges `(B, N, N, 2)` from whom nodes point at."""
-        _, _, there, slots, _ = leaves(latent)
-        # The first node has nobody to point at, and padding does not point.
-        half = parents * (there * (slots > 0)).unsqueeze(-1)
-        bonds = (half + half.transpose(1, 2)).unsqueeze(-1)
-        return torch.cat([1 - bonds, bonds], -1)
+        return Graphs(nodes, torch.cat([1 - bonds, bonds], -1))
 
     def _logits(
         self, tokens: Tensor, member: Tensor, h: Tensor, there: Tensor, slots: Tensor

@@ -55,17 +55,7 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
     return Model(
         space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),
         latent=GraphLatent(vocabulary["sizes"], vocabulary["size"], **latent),
-        generator=GraphGenerator(
-            node_labels,
-            edge_labels,
-            vocabulary["size"],
-            node_law=vocabulary.get("node_counts"),
-            edge_law=edge_law(vocabulary),
-            **latent,
-            width=model["width"],
-            layers=model["generator_layers"],
-            labels=model["labels"],
-        ),
+        generator=_generator(vocabulary, model),
         critic=_critic(node_labels, edge_labels, model),
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
         noise=Blur(model["blur"]) if model["blur"] else None,
@@ -92,36 +82,36 @@ def _numbered_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
             **{name: model[name] for name in NUMBERS},
         ),
         latent=GraphLatent(vocabulary["sizes"], vocabulary["size"], **latent),
-        generator=GraphGenerator(
-            node_labels,
-            edge_labels,
-            vocabulary["size"],
-            node_law=vocabulary.get("node_counts"),
-            edge_law=edge_law(vocabulary),
-            **latent,
-            **numbers,
-            width=model["width"],
-            layers=model["generator_layers"],
-            labels=model["labels"],
-        ),
-        critic=GraphCritic(
-            node_labels,
-            edge_labels,
-            width=model["width"],
-            layers=model["layers"],
-            steps=model["steps"],
-            **numbers,
-        ),
+        generator=_generator(vocabulary, model, **numbers),
+        critic=_critic(node_labels, edge_labels, model, **numbers),
         prepare=partial(relaxed, node_labels=node_labels, edge_labels=edge_labels),
         noise=OnLabels(Blur(model["blur"])) if model["blur"] else None,
     )
 
 
-def _critic(node_labels: int, edge_labels: int, model: Mapping[str, Any]) -> nn.Module:
+def _generator(vocabulary: Vocabulary, model: Mapping[str, Any], **numbers: int) -> GraphGenerator:
+    return GraphGenerator(
+        len(vocabulary["nodes"]) + 1,
+        len(vocabulary["edges"]) + 1,
+        vocabulary["size"],
+        node_law=vocabulary.get("node_counts"),
+        edge_law=edge_law(vocabulary),
+        per_node=model["per_node"],
+        per_graph=model["per_graph"],
+        **numbers,
+        width=model["width"],
+        layers=model["generator_layers"],
+        labels=model["labels"],
+    )
+
+
+def _critic(
+    node_labels: int, edge_labels: int, model: Mapping[str, Any], **numbers: int
+) -> nn.Module:
     sizes = {"width": model["width"], "layers": model["layers"]}
     if model["critic"] == "walks":
         return WalkCritic(node_labels, edge_labels, **sizes)
-    return GraphCritic(node_labels, edge_labels, **sizes, steps=model["steps"])
+    return GraphCritic(node_labels, edge_labels, **sizes, steps=model["steps"], **numbers)
 
 
 def _drawn_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
@@ -138,6 +128,8 @@ def _drawn_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
     size, pairs = vocabulary["size"], PairLatent(vocabulary["sizes"], vocabulary["size"], **latent)
     generator: nn.Module
     content = None
+    # Networks draw their weights in the order in which they are made, and the figures of
+    # docs/graphs.md are of these orders.
     if model["generator"] == "tree":
         generator = TreeGenerator(node_labels, edge_labels, size, **sizes)
         critic = _critic(node_labels, edge_labels, model)

@@ -31,11 +31,11 @@ from benchmarks.command import Missed, finish, parser, tell_header
 from wgankit import state as states
 from wgankit.recipes import schedule_named
 from wgankit_graphs import PairLatent, published
-from wgankit_graphs.blocks import BlockGenerator
-from wgankit_graphs.choices import Choices
+from wgankit_graphs.choices import Choices, OneTurn
 from wgankit_graphs.metrics import STATISTICS, describe, distance, vun_of
 from wgankit_graphs.sizes import BySize
 from wgankit_graphs.surroundings import Described, SetCritic, Surroundings
+from wgankit_graphs.trees import TreeGenerator
 
 SETS = ("planar", "tree", "lobster", "sbm", "community")
 
@@ -60,13 +60,13 @@ TARGETS = {"sbm": 0.859, "tree": 0.97, "lobster": 0.91}
 
 GENERATORS = {
     "sbm": {"generator": "blocks", "blocks": 8},
-    "tree": {"generator": "tree", "blocks": 6},
-    "lobster": {"generator": "tree", "blocks": 6},
+    "tree": {"generator": "tree", "blocks": 3},
+    "lobster": {"generator": "tree", "blocks": 3},
     "community": {"generator": "blocks", "blocks": 4},
 }
 """Of the recipe `graphs`, for each set."""
 
-NUMBERS = {"sbm": "companies", "tree": "limbs", "lobster": "limbs", "community": "communities"}
+NUMBERS = {"sbm": "companies", "tree": "twigs", "lobster": "twigs", "community": "communities"}
 """What the critics see of the nodes."""
 
 
@@ -118,9 +118,9 @@ class Training:
 
 
 TRAININGS = {
-    "sbm": Training(1_000, n_critic=3),
-    "tree": Training(500, rate=5e-4, n_critic=3, late=0.5),
-    "lobster": Training(1_500, rate=5e-4, n_critic=3, late=0.5),
+    "sbm": Training(2_000, n_critic=3),
+    "tree": Training(400, rate=1e-3, late=0.5),
+    "lobster": Training(1_000, rate=1e-3, late=0.5),
     "community": Training(600, n_critic=3),
 }
 """How each set is trained."""
@@ -191,10 +191,13 @@ def trained(name: str, known: published.Splits, out: Path, by: Training) -> None
 
 def taught(
     generator: Described, critic: SetCritic, latent: PairLatent
-) -> Callable[[Any, Any], torch.Tensor] | None:
-    """Return what teaches a generator the chances of what it draws, where slopes do not."""
-    drawing = isinstance(generator.generator, BlockGenerator)
-    return Choices(critic, generator, latent) if drawing else None
+) -> Callable[[Any, Any], torch.Tensor]:
+    """Return what teaches a generator by scores what slopes do not teach it."""
+    choices = Choices(critic, generator, latent)
+    if not isinstance(generator.generator, TreeGenerator):
+        return choices
+    turns = OneTurn(critic, generator.generator, generator.describe, latent)
+    return lambda made, real: choices(made, real) + turns(made, real)
 
 
 def chosen(

@@ -10,7 +10,7 @@ import torch
 
 from wgankit.errors import DataError, SettingError
 from wgankit.testing import check_critic, check_generator
-from wgankit_graphs import LabelledGraphs, decode_graphs, encode_graphs, one_hot
+from wgankit_graphs import LabelledGraphs, decode_graphs, encode_graphs, one_hot, trees
 from wgankit_graphs.blocks import (
     EAGER,
     STEEPEST_LOGIT,
@@ -27,7 +27,7 @@ from wgankit_graphs.labelled import renumber
 from wgankit_graphs.metrics import is_sbm
 from wgankit_graphs.partition import ANYTHING, GAIN, Partition
 from wgankit_graphs.sizes import BySize
-from wgankit_graphs.trees import Intervals, TreeGenerator, point
+from wgankit_graphs.trees import BINS, Roles, TreeGenerator, point
 
 PLAIN = {"nodes": [None], "edges": [None], "node_attribute": None, "edge_attribute": None}
 
@@ -43,8 +43,8 @@ def small(kind):
 @pytest.mark.parametrize("kind", [BlockGenerator, TreeGenerator])
 def test_laws_of_the_networks(kind):
     latent, generator, labels = small(kind)
-    # Numbers and sizes of blocks have no slope of the graph: `Choices` teaches these.
-    names = {"blocks.scale", "blocks.heights", "blocks.preference"}
+    # Numbers and sizes of blocks and roles have no slope of the graph: `Choices` teaches these.
+    names = {"blocks.scale", "blocks.heights", "blocks.preference", "roles.heights"}
     drawn = names & set(dict(generator.named_parameters()))
     check_generator(generator, latent, LabelledGraphs(), exempt=drawn)
     with torch.no_grad():
@@ -115,17 +115,52 @@ def test_pointing_draws_by_the_probabilities():
     assert ((drawn - law).abs() <= 4 * (law * (1 - law) / 200_000).sqrt()).all()
 
 
-def test_intervals_take_the_nodes_that_their_parts_say():
+def test_nodes_have_the_roles_that_sizes_say():
+    sizes = torch.tensor([[5.0, 2.0, 3.0], [0.0, 10.0, 0.0]])
+    member = Roles.members(sizes, torch.arange(10).expand(2, -1))
+    assert member.sum(1).tolist() == sizes.tolist()
+    assert member.sum(2).eq(1).all()
+    assert member[0].argmax(1).tolist() == [0] * 5 + [1] * 2 + [2] * 3
+
+
+def test_roles_are_as_large_as_their_chances_say():
+    """Shares of three roles, from sizes alone, by the parts of [0, 1] that they lie in."""
     torch.manual_seed(0)
-    blocks = Intervals(3, 4, 16, layers=1, heads=2, softness=1.0)
-    parts = torch.tensor([[0.5, 0.2, 0.3], [0.0, 1.0, 0.0]])
-    member = blocks.members(parts, torch.arange(10).expand(2, -1), torch.tensor([[10.0], [10.0]]))
-    assert member.sum(1).tolist() == [[5, 2, 3], [0, 10, 0]]
-    # Gradients move the border: more nodes beyond it, fewer before.
-    parts = torch.tensor([[0.5, 0.5]], requires_grad=True)
-    member = blocks.members(parts, torch.arange(10).expand(1, -1), torch.tensor([[10.0]]))
-    (slope,) = torch.autograd.grad(member[0, :, 0].sum(), parts)
-    assert slope[0, 0] == pytest.approx(10, rel=0.1)
+    count, number = 100_000, 160_000
+    roles = Roles(3, 8, 2 * number, 8, layers=1, heads=2).double()
+    with torch.no_grad():
+        roles.heights.add_(torch.randn_like(roles.heights) / trees.EAGER)
+        _, sizes, said = roles(
+            torch.randn(count, 8).double(), torch.full((count, 1), float(number)).double()
+        )
+    assert torch.equal(sizes.sum(1), torch.full((count,), float(number)).double())
+    assert sizes.min() >= 0
+    first, rest = sizes[:, 0] / number, sizes[:, 1] / (number - sizes[:, 0])
+    place = (first * BINS).long().clamp_max(BINS - 1) * BINS
+    place = place + (rest * BINS).long().clamp_max(BINS - 1)
+    # Whole nodes next to a border fall into the wrong part, one in some thousands.
+    chances = torch.stack([said[place == one].median() for one in place.unique()]).exp()
+    seen = torch.stack([(place == one).double().mean() for one in place.unique()])
+    assert chances.sum() == pytest.approx(1, abs=0.01)
+    # Of 256 parts four or so lie beyond three deviations; none lies beyond five.
+    assert ((seen - chances).abs() <= 5 * (chances / count).sqrt() + 1e-4).all()
+    law = torch.zeros(BINS).double().index_add(0, place.unique() // BINS, chances)
+    seen_law = torch.bincount(place // BINS, minlength=BINS).double() / count
+    assert torch.allclose(law, seen_law, atol=0.01)
+
+
+def test_untrained_roles_share_the_nodes_uniformly():
+    """All ways to share are equally likely: the first of three roles has the density 2 (1 - x)."""
+    torch.manual_seed(0)
+    roles = Roles(3, 8, 60, 8, layers=1, heads=2)
+    with torch.no_grad():
+        _, sizes, _ = roles(torch.randn(40_000, 8), torch.full((40_000, 1), 60.0))
+    assert torch.allclose(sizes.mean(0) / 60, torch.full((3,), 1 / 3), atol=0.01)
+    for share in (0.25, 0.5, 0.75):
+        seen = (sizes[:, 0] / 60 < share).double().mean().item()
+        assert seen == pytest.approx(1 - (1 - share) ** 2, abs=0.025)
+    with pytest.raises(SettingError, match="raise per_graph"):
+        Roles(5, 8, 60, 8, layers=1, heads=2)
 
 
 def test_block_models_are_in_the_family():
@@ -257,12 +292,13 @@ def test_blocks_want_enough_noise():
         Partition(2, 8, 16, size=0.0, layers=1, heads=2)
 
 
-def test_untrained_trees_are_uniform():
+def test_trees_without_roles_are_uniform():
     """In codes of labelled trees (Pruefer) each node stands degree - 1 times, binomially."""
     torch.manual_seed(0)
     latent = PairLatent([0] * 60 + [1], 60)
     generator = TreeGenerator(2, 2, 60, width=16)
     with torch.no_grad():
+        generator.table.zero_()
         for layer in (generator.ends, generator.pair_head[2]):
             layer.weight.zero_()
             layer.bias.zero_()

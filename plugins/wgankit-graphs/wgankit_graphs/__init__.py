@@ -31,6 +31,7 @@ _WHERE = {
     "TreeGenerator": "trees",
     "Partition": "partition",
     "Choices": "choices",
+    "OneTurn": "choices",
     "Described": "surroundings",
     "SetCritic": "surroundings",
     "Surroundings": "surroundings",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from wgankit_graphs.blocks import PairLatent as PairLatent
     from wgankit_graphs.blocks import WalkCritic as WalkCritic
     from wgankit_graphs.choices import Choices as Choices
+    from wgankit_graphs.choices import OneTurn as OneTurn
     from wgankit_graphs.encoding import GraphLabels as GraphLabels
     from wgankit_graphs.encoding import decode_graphs as decode_graphs
     from wgankit_graphs.encoding import encode_graphs as encode_graphs

@@ -126,8 +126,7 @@ def _drawn_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
         "layers": model["generator_layers"],
     }
     size, pairs = vocabulary["size"], PairLatent(vocabulary["sizes"], vocabulary["size"], **latent)
-    generator: nn.Module
-    content = None
+    generator: TreeGenerator | BlockGenerator
     # Networks draw their weights in the order in which they are made, and the figures of
     # docs/graphs.md are of these orders.
     if model["generator"] == "tree":
@@ -136,14 +135,13 @@ def _drawn_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
     else:
         law, critic = edge_law(vocabulary), _critic(node_labels, edge_labels, model)
         generator = BlockGenerator(node_labels, edge_labels, size, edge_law=law, **sizes)
-        content = Choices(critic, generator, pairs)
     return Model(
         space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),
         latent=pairs,
         generator=generator,
         critic=critic,
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
-        content=content,
+        content=Choices(critic, generator, pairs),
     )
 
 

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from wgankit.errors import SettingError
 from wgankit.space import Points
-from wgankit_graphs.blocks import BlockGenerator, closures, lazy_powers, returns
+from wgankit_graphs.blocks import closures, lazy_powers, returns
+from wgankit_graphs.choices import Drawing
 from wgankit_graphs.labelled import graphs_of
 from wgankit_graphs.networks import multilayer
 
@@ -30,11 +31,12 @@ that went far astray without a slope to come back on."""
 class Surroundings(nn.Module):
     """Labelled graphs -> numbers of their nodes `(B, N, 1 + F)`, the first of which is presence.
 
-    Equivariant under renumbering and smooth; blind to edge labels.  The numbers are brought to mean
-    0 and deviation 1 by what `fit` saw, grow like logarithms beyond 2, and are 0 where no node is.
+    Equivariant under renumbering, and smooth but for "twigs"; blind to edge labels.  The numbers
+    are brought to mean 0 and deviation 1 by what `fit` saw, grow like logarithms beyond 2, and are
+    0 where no node is.
 
     Arguments:
-        numbers: "communities", "companies", "groups" or "limbs", the functions of these names.
+        numbers: "communities", "companies", "groups" or "twigs", the functions of these names.
     """
 
     mean: Tensor
@@ -96,30 +98,26 @@ def of_communities(adjacency: Tensor, two: Tensor, walks: Sequence[Tensor]) -> T
     return torch.cat(numbers, -1)
 
 
-def limbs(adjacency: Tensor) -> Tensor:
-    """Return 14 numbers of each node that tell what a sparse graph branches like, `(B, N, 14)`.
+@torch.no_grad()
+def twigs(adjacency: Tensor) -> Tensor:
+    """Return 15 numbers of each node that tell what a tree branches like, `(B, N, 15)`.
 
-    Degrees, and degrees after leaves were cut off once and twice, gently: of a leaf 0 stays, of a
-    node of degree d >= 1 the share 1 - exp(-0.7 (d - 1)).  A sharper cut tells more, but one edge
-    then changes these numbers far otherwise than their slopes say, and drawn edges learn by slopes.
+    Degrees, and what is left of the degrees where leaves were cut off once, twice and three times.
+    One edge changes them by leaps.  Slopes would say nothing, and there are none: for generators
+    that scores teach (`OneTurn`).
     """
     degrees = adjacency.sum(2, keepdim=True)
-    stays = thinned(degrees)
+    stays = (degrees > 1).to(adjacency.dtype)
     cut = adjacency @ stays
-    stays_again = stays * thinned(cut)
-    cut_again = adjacency @ stays_again
-    near = [degrees, degrees.square(), 1 - stays, cut, stays_again, cut_again]
-    branches = stays_again * (cut_again - 2).clamp_min(0)
+    again = stays * (cut > 1)
+    cut_again = adjacency @ again
+    core = again * (cut_again > 1)
+    near = torch.cat([degrees, degrees.square(), 1 - stays, cut, again, cut_again], -1)
     numbers = [
-        degrees, (degrees + 1).log(), stays, cut, stays_again, stays_again * cut_again, branches,
-        adjacency @ torch.cat(near, -1), adjacency @ cut,
+        degrees, (degrees + 1).log(), stays, stays * cut, again, again * cut_again,
+        again * (cut_again - 2).clamp_min(0), core, adjacency @ near, adjacency @ cut,
     ]  # fmt: skip
     return torch.cat(numbers, -1)
-
-
-def thinned(degrees: Tensor) -> Tensor:
-    """Return how much of nodes stays when leaves are cut off gently."""
-    return 1 - torch.exp(-0.7 * (degrees - 1).clamp_min(0))
 
 
 def groups(adjacency: Tensor) -> Tensor:
@@ -171,7 +169,7 @@ NUMBERS = {
     "communities": (communities, 16),
     "companies": (companies, 5),
     "groups": (groups, 20),
-    "limbs": (limbs, 14),
+    "twigs": (twigs, 15),
 }
 """Numbers of nodes by name, and how many they are."""
 
@@ -200,8 +198,8 @@ class Described(nn.Module):
         return cast(Tensor, self.describe(self.generator(latent)))
 
     def log_chance(self, latent: Points) -> Tensor:
-        """Return the logarithm of the chance of what a `BlockGenerator` drew, `(B,)`."""
-        return cast(BlockGenerator, self.generator).log_chance(latent)
+        """Return the logarithm of the chance of what the generator drew, `(B,)`."""
+        return cast(Drawing, self.generator).log_chance(latent)
 
 
 @final

@@ -7,16 +7,32 @@ no achievement of training; which tree comes out is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import NamedTuple, cast, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from wgankit.errors import SettingError
-from wgankit.space import Points, leaves
+from wgankit.space import Points, leaves, on_leaves
 from wgankit_graphs.labelled import Graphs
 from wgankit_graphs.networks import Attention, multilayer, start_at
+
+LEVEL = 2.0
+"""Logit by which nodes like nodes of the role before theirs, where learning starts.
+
+From roles that are all alike the nodes of two roles hang themselves on the first, and a role that
+stands between them is not found afterwards: one role of nodes cannot change alone.
+"""
+
+
+BINS = 16
+"""Parts of [0, 1] that a share is drawn from."""
+
+
+EAGER = 40.0
+"""Factor on the logits of shares, which have far to go."""
+
 
 STEEPEST_LOGIT = 12.0
 """A choice among a hundred parents that shall never fail needs logits further apart than edges."""
@@ -45,77 +61,135 @@ def point(logits: Tensor, coins: Tensor) -> Tensor:
     return hard + (chances - chances.detach())
 
 
-@final
-class Intervals(nn.Module):
-    """Tokens that share the nodes of a graph among them, each an interval of [0, 1].
-
-    They listen to each other and to what the whole graph shares, and each says how large a part of
-    the nodes, which are spread evenly, is its own.
+class Cast(NamedTuple):
+    """Nodes shared among roles.
 
     Arguments:
-        count: how many tokens; a token may take no nodes.
-        inputs: numbers that a graph shares.
-        width: channels.
-        layers: rounds of attention among tokens.
-        heads: of the attention.
-        softness: nodes over which one interval passes into the next for gradients, which move the
-            border; what comes out has sharp borders.
+        tokens: one for each role, `(B, count, width)`.
+        sizes: nodes that each takes, whole numbers `(B, count)`; they add up to all nodes.
+        log_chance: logarithm of the chance of what was drawn, `(B,)`.
     """
 
+    tokens: Tensor
+    sizes: Tensor
+    log_chance: Tensor
+
+
+class Turns(NamedTuple):
+    """Graphs, and graphs that differ from them in what one node chose.
+
+    Arguments:
+        graphs: B of them.
+        again: B * count, each graph's one after the other.
+        odds: log of the chance of the new choice over that of the old one, `(B, count)`, with
+            its slope.
+        share: how many choices each turned one stands for, `(B, 1)`.
+    """
+
+    graphs: Graphs
+    again: Graphs
+    odds: Tensor
+    share: Tensor
+
+
+@final
+class Roles(nn.Module):
+    """Noise and a number of nodes -> roles: how many nodes each has, and a token for each.
+
+    One role after the other takes a share of the nodes that are left, the last one all that are.
+    In which of `BINS` equal parts of [0, 1] the share lies is drawn by learnt chances, which depend
+    on the logarithm of the number of nodes; where in it, uniformly.  The chances of what was drawn
+    are known exactly, and `Choices` teaches them: how many nodes a role has is no matter of slopes,
+    since all others give way.  Learning starts near the uniform law of shares.
+
+    Arguments:
+        count: of roles; a role may have no nodes.
+        inputs: normal numbers that a graph has, at least 2 (count - 1) + 1.
+        size: nodes of the largest graph.
+        width: channels.
+        layers: rounds of attention among roles.
+        heads: of the attention.
+    """
+
+    middles: Tensor
+
     def __init__(
-        self, count: int, inputs: int, width: int, *, layers: int, heads: int, softness: float
+        self, count: int, inputs: int, size: int, width: int, *, layers: int, heads: int
     ) -> None:
         super().__init__()
-        if count < 1 or not softness > 0:
+        if count < 1 or inputs < 2 * count - 1:
             raise SettingError(
-                f"at least one block and a softness > 0 are wanted; got {count} and {softness}"
+                f"at least one role is wanted, and two numbers a graph for each but the last, and "
+                f"one more; got {count} roles and {inputs} numbers: raise per_graph"
             )
-        self.softness = softness
+        self.count, self.size = count, size
         self.codes = nn.Parameter(torch.randn(count, width))
-        # Every token hears the noise differently: blocks of one graph shall differ in size.
-        self.enter = multilayer(inputs, width, count * width)
+        self.enter = multilayer(inputs - 2 * (count - 1) + 1 + count, width, count * width)
         self.layers = nn.ModuleList(Attention(width, heads) for _ in range(layers))
         self.leave = nn.LayerNorm(width)
-        # Without a constant, which a softmax over tokens would not see.
-        self.length = nn.Sequential(
-            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1, bias=False)
-        )
+        middles = (torch.arange(BINS) + 0.5) / BINS
+        self.register_buffer("middles", middles, persistent=False)
+        # What is left after the share x of one of k roles: (1 - x)^(k - 2) is its density where
+        # all ways to share are equally likely.
+        after = torch.arange(count - 2, -1, -1).unsqueeze(1)
+        start = torch.stack([after * (1 - middles).log(), torch.zeros(count - 1, BINS)])
+        self.heights = nn.Parameter(start / EAGER)
 
-    def forward(self, shared: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens `(B, count, width)` and the parts that they take `(B, count)`, sum 1."""
-        tokens = self.codes + self.enter(shared).view(len(shared), *self.codes.shape)
+    def forward(self, shared: Tensor, number: Tensor) -> Cast:
+        """Return roles.
+
+        Arguments:
+            shared: normal numbers `(B, inputs)`.
+            number: of nodes, `(B, 1)`.
+        """
+        steps = self.count - 1
+        # A normal number's place in its law is uniform.
+        coins = torch.special.ndtr(shared[:, : 2 * steps].double()).float()
+        large = (number.clamp_min(1) / self.size).log().unsqueeze(-1)
+        chances = (EAGER * (self.heights[0] + large * self.heights[1])).log_softmax(-1)
+        reached = chances.detach().exp().cumsum(-1)[..., :-1]
+        bins = (coins[:, :steps, None] > reached).sum(-1)
+        share = (bins + coins[:, steps:]) / BINS
+        log_chance = chances.gather(-1, bins.unsqueeze(-1)).flatten(1).sum(1)
+        left = torch.cat([torch.ones_like(number), (1 - share).cumprod(1)], 1)
+        # Borders, not sizes, are rounded, so that sizes add up.
+        borders = ((1 - left) * number).round()
+        sizes = torch.cat([borders[:, 1:], number], 1) - borders
+        tokens = self._tokens(shared[:, 2 * steps :], sizes / number.clamp_min(1), number)
+        return Cast(tokens, sizes, log_chance)
+
+    def _tokens(self, noise: Tensor, parts: Tensor, number: Tensor) -> Tensor:
+        heard = torch.cat([noise, number / self.size, parts], 1)
+        # Every role hears the noise differently.
+        tokens = self.codes + self.enter(heard).view(len(noise), *self.codes.shape)
         everyone = torch.ones_like(tokens[..., 0])
         for layer in self.layers:
             tokens = layer(tokens, everyone)
-        tokens = self.leave(tokens)
-        return tokens, self.length(tokens).squeeze(-1).softmax(-1)
+        return cast(Tensor, self.leave(tokens))
 
-    def members(self, parts: Tensor, slots: Tensor, number: Tensor) -> Tensor:
-        """Return how much each node belongs to each token, `(B, N, count)`.
+    @staticmethod
+    def members(sizes: Tensor, slots: Tensor) -> Tensor:
+        """Return 1 where a node has a role and 0 elsewhere, `(B, N, count)`.
 
         Arguments:
-            parts: of the nodes that each takes, `(B, count)`.
+            sizes: nodes of each role, `(B, count)`.
             slots: places of the nodes, 0, 1, ..., `(B, N)`.
-            number: of nodes, `(B, 1)`.
         """
-        number = number.clamp_min(1)
-        ends = parts.cumsum(-1)[:, None, :-1]
-        place = ((slots + 0.5) / number).unsqueeze(-1)
-        soft = ((place - ends) * (number / self.softness).unsqueeze(-1)).sigmoid()
-        beyond = (place > ends).to(soft.dtype) + (soft - soft.detach())
-        steps = functional.pad(functional.pad(beyond, (1, 0), value=1.0), (0, 1))
-        return steps[..., :-1] - steps[..., 1:]
+        ends = sizes.cumsum(-1).unsqueeze(1)
+        place = slots.unsqueeze(-1) + 0.5
+        return ((place > ends - sizes.unsqueeze(1)) & (place < ends)).to(sizes.dtype)
 
 
 @final
 class TreeGenerator(nn.Module):
     """Latents -> trees: node i points at one of the nodes before it.
 
-    Nodes are spread over intervals, one for each role, whose lengths hear noise and the number of
-    nodes.  How likely a parent is depends on both roles, on whether it is the node just before, and
-    on what both nodes make of their own latents.  Given the latents all nodes choose independently.
-    Learning starts near the uniform law on labelled trees: node i points at node min(u, i - 1) with
-    u uniform on 1, ..., n (Aldous, 1990), so that only the node just before is special.
+    `Roles` shares the nodes among roles, in the order of their numbers.  How likely a parent is
+    depends on both roles, on whether it is the node just before, and on what both nodes make of
+    their own latents.  Given the latents all nodes choose independently.
+    Learning starts near the uniform law on labelled trees, where node i points at node
+    min(u, i - 1) with u uniform on 1, ..., n (Aldous, 1990), so that only the node just before is
+    special; but each role likes the role before it better (`LEVEL`).
 
     Arguments:
         node_labels: K, "nothing" included.
@@ -128,7 +202,6 @@ class TreeGenerator(nn.Module):
         width: channels.
         layers: rounds of attention among roles.
         heads: of the attention.
-        softness: nodes on both sides of a border between roles whose edges tell it to move.
     """
 
     def __init__(
@@ -144,17 +217,16 @@ class TreeGenerator(nn.Module):
         width: int = 64,
         layers: int = 2,
         heads: int = 4,
-        softness: float = 1.0,
     ) -> None:
         super().__init__()
         if edge_labels != 2:
             raise SettingError(f"trees have one kind of edges; the data has {edge_labels - 1}")
         self.size = size
-        self.roles = Intervals(
-            blocks, per_graph + 1, width, layers=layers, heads=heads, softness=softness
-        )
+        self.roles = Roles(blocks, per_graph, size, width, layers=layers, heads=heads)
         # By roles of child and parent: of any node before, and of the one just before.
         self.table = nn.Parameter(torch.zeros(blocks, blocks, 2))
+        with torch.no_grad():
+            self.table[1:, :-1, 0].fill_diagonal_(LEVEL / GAIN)
         self.pair_head = multilayer(2 * width, width, 2)
         self.nodes = multilayer(per_node + width + 1, width, width)
         self.node_head = nn.Sequential(nn.SiLU(), nn.Linear(width, node_labels - 1))
@@ -163,22 +235,68 @@ class TreeGenerator(nn.Module):
 
     def forward(self, latent: Points) -> Graphs:
         """Return trees with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, 2)`."""
-        z, shared, there, slots, coins = leaves(latent)
+        logits, nodes = self._read(latent)
+        return Graphs(nodes, self._edges(point(logits, leaves(latent)[4]), latent))
+
+    def chances(self, latent: Points) -> Tensor:
+        """Return how likely each node points at each other one, `(B, N, N)`."""
+        return self._read(latent)[0].softmax(-1)
+
+    def turns(self, latent: Points, count: int) -> Turns:
+        """Return graphs, and each again `count` times with one node pointing anew.
+
+        Arguments:
+            latent: of B graphs.
+            count: nodes of each that are drawn, with equal chances, to choose once more.
+        """
+        _, _, there, slots, coins = leaves(latent)
+        logits, nodes = self._read(latent)
+        # All nodes but the first choose; a graph of one node has nobody to turn.
+        chooses = there * (slots > 0)
+        turned = torch.multinomial(chooses.clamp_min(1e-9), count, replacement=True)
+        rows = turned.unsqueeze(-1).expand(-1, -1, logits.shape[-1])
+        chances = logits.gather(1, rows).log_softmax(-1)
+        with torch.no_grad():
+            first, new = point(logits, coins), point(chances, torch.rand_like(chances))
+            change = new - first.gather(1, rows)
+            here = functional.one_hot(turned, logits.shape[-1]).to(first.dtype).unsqueeze(-1)
+            moved = first.unsqueeze(1) + here * change.unsqueeze(2)
+            many = on_leaves(lambda part: part.repeat_interleave(count, 0), latent)
+            again = Graphs(
+                nodes.repeat_interleave(count, 0), self._edges(moved.flatten(0, 1), many)
+            )
+            graphs = Graphs(nodes, self._edges(first, latent))
+        # Padding has logits of no meaning, and is never asked; 0 times -1e9 is 0.
+        odds = (change * chances).sum(-1)
+        return Turns(graphs, again, odds, chooses.sum(1, keepdim=True) / count)
+
+    def log_chance(self, latent: Points) -> Tensor:
+        """Return the logarithm of the chance of what was drawn without a slope, `(B,)`."""
+        _, shared, there, *_ = leaves(latent)
+        return cast(Cast, self.roles(shared, there.sum(1, keepdim=True))).log_chance
+
+    def _read(self, latent: Points) -> tuple[Tensor, Tensor]:
+        """Return logits of parents `(B, N, N)`, and labels of nodes `(B, N, K)`."""
+        z, shared, there, slots, _ = leaves(latent)
         number = there.sum(1, keepdim=True)
-        tokens, lengths = self.roles(torch.cat([shared, number / self.size], 1))
-        member = self.roles.members(lengths, slots, number)
+        tokens, sizes, _ = self.roles(shared, number)
+        member = self.roles.members(sizes, slots)
         place = (slots / number.clamp_min(1)).unsqueeze(-1)
         h = self.nodes(torch.cat([z, member @ tokens, place], -1))
-        parents = point(self._logits(tokens, member, h, there, slots), coins)
-        # The first node has nobody to point at, and padding does not point.
-        points = there * (slots > 0)
-        half = parents * points.unsqueeze(-1)
-        bonds = (half + half.transpose(1, 2)).unsqueeze(-1)
         kinds = self.node_head(h).softmax(-1)
         if not self.training:
             kinds = functional.one_hot(kinds.argmax(-1), kinds.shape[-1]).to(kinds.dtype)
         nodes = torch.cat([1 - there.unsqueeze(-1), kinds * there.unsqueeze(-1)], -1)
-        return Graphs(nodes, torch.cat([1 - bonds, bonds], -1))
+        return self._logits(tokens, member, h, there, slots), nodes
+
+    @staticmethod
+    def _edges(parents: Tensor, latent: Points) -> Tensor:
+        """Return labels of edges `(B, N, N, 2)` from whom nodes point at."""
+        _, _, there, slots, _ = leaves(latent)
+        # The first node has nobody to point at, and padding does not point.
+        half = parents * (there * (slots > 0)).unsqueeze(-1)
+        bonds = (half + half.transpose(1, 2)).unsqueeze(-1)
+        return torch.cat([1 - bonds, bonds], -1)
 
     def _logits(
         self, tokens: Tensor, member: Tensor, h: Tensor, there: Tensor, slots: Tensor

@@ -159,6 +159,7 @@ def test_untrained_roles_share_the_nodes_uniformly():
     for share in (0.25, 0.5, 0.75):
         seen = (sizes[:, 0] / 60 < share).double().mean().item()
         assert seen == pytest.approx(1 - (1 - share) ** 2, abs=0.025)
+    assert len(sizes[:, 0].unique()) >= 59
     with pytest.raises(SettingError, match="raise per_graph"):
         Roles(5, 8, 60, 8, layers=1, heads=2)
 
@@ -307,6 +308,31 @@ def test_trees_without_roles_are_uniform():
     for children in range(4):
         exact = math.comb(58, children) * 59 ** (58 - children) / 60**58
         assert np.mean(degrees == 1 + children) == pytest.approx(exact, abs=0.015)
+
+
+def test_nodes_like_those_of_the_role_before():
+    """By the logit where learning starts, and all other nodes before them alike."""
+    torch.manual_seed(0)
+    latent = PairLatent([0] * 60 + [1], 60)
+    generator = TreeGenerator(2, 2, 60, blocks=3, width=16)
+    with torch.no_grad():
+        for layer in (generator.ends, generator.pair_head[2]):
+            layer.weight.zero_()
+            layer.bias.zero_()
+    parts = latent.sample(20, "cpu")
+    _, sizes, _ = generator.roles(parts[1], torch.full((20, 1), 60.0))
+    member = Roles.members(sizes, parts[3])
+    seen = 0
+    for law, role in zip(generator.chances(parts), member.argmax(2).tolist()):
+        for child in range(2, 60):
+            earlier = range(child - 1)
+            liked = [law[child, j].item() for j in earlier if role[j] == role[child] - 1]
+            others = [law[child, j].item() for j in earlier if role[j] != role[child] - 1]
+            assert max(others, default=1) == pytest.approx(min(others, default=1), rel=1e-3)
+            if liked and others:
+                seen += 1
+                assert liked[0] / others[0] == pytest.approx(math.exp(trees.LEVEL), rel=0.03)
+    assert seen > 100
 
 
 def test_uniform_trees_are_in_the_family():

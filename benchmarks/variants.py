@@ -111,7 +111,7 @@ VARIANTS: dict[str, Variant] = {
     "one critic update": Variant({"n_critic": 1}),
     "five critic updates": Variant({"n_critic": 5}),
     "edits counted (p = 1)": of_model(p=1.0),
-    "critic without walks": of_model(steps=1),
+    "walks of two steps": of_model(steps=2),
     "two-sided penalty": of_penalty(shape="two-sided"),
     "zero-centred penalty at both": of_penalty(shape="zero-centred", where="at-both"),
     "one-sided penalty at both": of_penalty(where="at-both"),
@@ -230,8 +230,10 @@ def main(arguments: list[str] | None = None) -> int:
             VARIANTS[name], strings, steps=steps, samples=samples, compared=compared
         )
         print(f"  {asdict(rows[name])}", flush=True)
+        figures = {"steps": steps, "rows": {each: asdict(row) for each, row in rows.items()}}
+        # Kept after each, since each takes minutes.
+        finish(options, figures, [])
     show(rows, steps, samples)
-    figures = {"steps": steps, "rows": {name: asdict(row) for name, row in rows.items()}}
     return finish(options, figures, [] if options.quick else list(judge(rows)))
 
 

@@ -6,7 +6,14 @@ import torch
 
 from wgankit.errors import SettingError
 from wgankit.testing import check_critic, check_generator
-from wgankit_graphs import GraphCritic, GraphGenerator, GraphLatent, LabelledGraphs, one_hot
+from wgankit_graphs import (
+    GraphCritic,
+    GraphGenerator,
+    GraphLatent,
+    LabelledGraphs,
+    encode_graphs,
+    one_hot,
+)
 from wgankit_graphs.labelled import harden, renumber
 from wgankit_graphs.networks import straight_through, walks
 
@@ -152,3 +159,10 @@ def test_sizes_without_meaning_are_refused():
         GraphLatent([0, 0, 0], 2)
     with pytest.raises(SettingError, match="sizes"):
         GraphLatent([1, 1, 1, 1], 2)
+
+
+def test_walks_of_one_step_are_refused():
+    with pytest.raises(SettingError, match="at least 2 steps; got 1"):
+        GraphCritic(3, 2, steps=1)
+    points = one_hot(encode_graphs([nx.path_graph(3)]).points, 2, 2)
+    assert GraphCritic(2, 2, width=8, steps=2)(points).shape == (1,)

@@ -406,6 +406,11 @@ class GraphCritic(nn.Module):
         edge_numbers: int = 0,
     ) -> None:
         super().__init__()
+        if steps < 2:
+            raise SettingError(
+                f"the critic's random walks have at least 2 steps; got {steps}: "
+                "--set model.steps=2 or more"
+            )
         self.steps = steps
         relations = edge_labels - 1 + 2 + edge_numbers
         inputs = node_labels + edge_labels - 1 + steps + seen_count(node_numbers, edge_numbers)

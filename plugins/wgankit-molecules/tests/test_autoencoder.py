@@ -384,3 +384,19 @@ def test_settings_that_cannot_work_are_named(wrong, match):
 def test_silence_is_kept(rows, capsys):
     train_autoencoder(rows, 20, SMALL | {"epochs": 1}, teller=Silent())
     assert capsys.readouterr() == ("", "")
+
+
+def test_long_strings_are_not_forgotten_for_their_large_gradients():
+    """Three strings of ten are long; batches are of one length, and may not be clipped unlike."""
+    torch.manual_seed(0)
+    rows = torch.randint(1, 4, (4_096, 16), dtype=torch.uint8)
+    long = torch.rand(len(rows)) < 0.3
+    rows[~long, 4:] = 0
+    # At level 50 points say nothing, and the decoder has to know how many strings are long.
+    settings = {
+        "latent": 4, "encoder": 8, "decoder": 16, "batch": 32, "epochs": 4, "rate": 5e-3,
+        "warm_up": 20, "clear": 0.0, "highest": 50.0, "precision": "32-true",
+    }  # fmt: skip
+    trained = train_autoencoder(rows, 3, settings, seed=0)
+    said = trained.decode(torch.randn(4_000, 4), level=50.0, temperature=1.0)
+    assert (lengths(said) > 8).float().mean().item() == pytest.approx(0.3, abs=0.08)

@@ -583,14 +583,14 @@ def test_auto_compiles_long_runs_where_a_compiler_is(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     assert not worth_compiling(WORTHWHILE, CPU)
-    assert make(steps=WORTHWHILE).execution.way is TRACED
+    assert make(steps=WORTHWHILE).execution.done == TRACED.done
     monkeypatch.undo()
     monkeypatch.setenv("CXX", sys.executable)
     assert worth_compiling(WORTHWHILE, CPU)
     assert isinstance(make(steps=100).execution, AsWritten)
     assert isinstance(make(steps=None).execution, AsWritten)
-    assert make(steps=WORTH_TRACING // 2).execution.way is TRACED
-    assert make(steps=WORTHWHILE).execution.way is COMPILED
+    assert make(steps=WORTH_TRACING // 2).execution.done == TRACED.done
+    assert make(steps=WORTHWHILE).execution.done == COMPILED.done
     assert isinstance(make(steps=WORTHWHILE, compile=False).execution, AsWritten)
 
 

@@ -44,10 +44,10 @@ from torch import Tensor
 import wgankit
 from benchmarks import parts
 from benchmarks.parts import DONE, GO_ON, Plan, read_parts, remove_parts, synchronised, write_parts
+from wgankit import recipes
 from wgankit import state as states
 from wgankit.domain import Domain, Model
-from wgankit.penalty import penalty_from
-from wgankit.recipes import merge, schedule_named
+from wgankit.recipes import merge
 from wgankit.sampling import generate
 from wgankit.space import leaves
 from wgankit_graphs.recipe import LabelledGraphsDomain
@@ -259,17 +259,9 @@ def model_of(job: Job, name: str) -> Model:
 
 def training_of(job: Job, name: str, steps: int) -> wgankit.Training:
     """Return the training of a set at its beginning."""
-    model, settings = model_of(job, name), job.settings(name)
+    settings = {**job.settings(name), "steps": steps}
     points = cut(read_graphs(job.folder / f"{name}.npz"), slice(job.vocabulary(name)["train"]))
-    return wgankit.train(
-        model.generator, model.critic, points, space=model.space, latent=model.latent,
-        penalty=penalty_from(**settings["penalty"]), steps=steps, batch=settings["batch"],
-        n_critic=settings["n_critic"], generator_rate=settings["rate"],
-        critic_rate=settings["critic_rate"], betas=tuple(settings["betas"]),
-        schedule=schedule_named(settings["schedule"], steps), ema=settings["ema"],
-        prepare=model.prepare, noise=model.noise, seed=settings["seed"], device=job.device.type,
-        precision=settings["precision"], compile=settings["compile"],
-    )  # fmt: skip
+    return recipes.training_of(model_of(job, name), points, settings, device=job.device.type)
 
 
 def train(job: Job, name: str) -> int:

@@ -26,11 +26,11 @@ from torch import Tensor
 import wgankit
 from benchmarks.command import Missed, finish, parser, tell_header
 from benchmarks.graphs_h200 import drawn
+from wgankit import recipes
 from wgankit import state as states
 from wgankit.domain import Encoded, Model
-from wgankit.objective import objective_named
 from wgankit.penalty import penalty_from
-from wgankit.recipes import merge, schedule_named
+from wgankit.recipes import merge
 from wgankit.space import Points, leaves
 from wgankit_graphs.labelled import Graphs
 from wgankit_molecules.chemistry import decode_molecules
@@ -144,20 +144,15 @@ class Row:
 def training_of(variant: Variant, encoded: Encoded, steps: int) -> tuple[Model, wgankit.Training]:
     """Return a variant's networks and their training, at its beginning."""
     settings = merge(wgankit.recipe("molecules").defaults, variant.settings)
+    settings |= {"steps": steps, "seed": variant.seed}
     with states.seeded(variant.seed):
         model = Molecules().build(encoded.vocabulary, settings)
     penalty = penalty_from(**settings["penalty"])
     if variant.where is not None:
         penalty = replace(penalty, where=variant.where)
-    return model, wgankit.train(
-        model.generator, model.critic, encoded.points, space=model.space, latent=model.latent,
-        penalty=penalty, objective=objective_named(settings["objective"]), steps=steps,
-        batch=settings["batch"], n_critic=settings["n_critic"], generator_rate=settings["rate"],
-        critic_rate=settings["critic_rate"], betas=tuple(settings["betas"]),
-        schedule=schedule_named(settings["schedule"], steps), ema=settings["ema"],
-        prepare=model.prepare, noise=model.noise, seed=variant.seed, device="cpu",
-        compile=settings["compile"],
-    )  # fmt: skip
+    return model, recipes.training_of(
+        model, encoded.points, settings, penalty=penalty, device="cpu"
+    )
 
 
 def row_of(

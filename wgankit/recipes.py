@@ -32,7 +32,7 @@ from wgankit.domain import (
 from wgankit.errors import DataError, MissingPackageError, RunError, SettingError
 from wgankit.execution import check_compile
 from wgankit.objective import objective_named
-from wgankit.penalty import penalty_from
+from wgankit.penalty import Penalty, penalty_from
 from wgankit.processes import Processes, launch
 from wgankit.run import RunFolder
 from wgankit.sampling import BATCH, check_stream, generate
@@ -482,33 +482,7 @@ class Recipe:
         model, settings = self._built(), self.config["settings"]
         # Sampling leaves the generator in evaluation mode, where it may return other points.
         model.generator.train()
-        points = self.points("training")
-        rates = (settings["rate"], settings["critic_rate"] or settings["rate"])
-        return train(
-            model.generator,
-            model.critic,
-            pick(points, model.repeats(points)) if model.repeats else points,
-            space=model.space,
-            latent=model.latent,
-            penalty=penalty_from(**settings["penalty"], groups=model.groups, over=model.over),
-            objective=objective_named(settings["objective"]),
-            steps=settings["steps"],
-            batch=settings["batch"],
-            n_critic=settings["n_critic"],
-            generator_rate=rates[0],
-            critic_rate=rates[1],
-            betas=tuple(settings["betas"]),
-            schedule=schedule_named(settings["schedule"], settings["steps"]),
-            ema=settings["ema"],
-            prepare=model.prepare,
-            noise=model.noise,
-            content=model.content,
-            seed=settings["seed"],
-            device=device,
-            fabric=fabric,
-            precision=settings["precision"],
-            compile=settings["compile"],
-        )
+        return training_of(model, self.points("training"), settings, device=device, fabric=fabric)
 
     def save(self, path: str | Path) -> Path:
         """Copy the trained run into another folder, from which `wgankit.load` reads it."""
@@ -545,6 +519,56 @@ class Recipe:
                 ", or wgankit.load(FOLDER)"
             )
         return self.folder
+
+
+def training_of(
+    model: Model,
+    points: Points,
+    settings: Mapping[str, Any],
+    *,
+    penalty: Penalty | None = None,
+    device: str = "auto",
+    fabric: Fabric | None = None,
+) -> Training:
+    """Return a model's training at its beginning.
+
+    Arguments:
+        model: a domain's networks, space and latents.
+        points: stored points to train on.
+        settings: all settings of a recipe.
+        penalty: in place of the one that the settings name.
+        device: "auto", "cpu", "cuda", ...
+        fabric: a launched Fabric, which replaces `device`.
+
+    Raises:
+        SettingError: a setting that cannot work.
+    """
+    named = penalty_from(**settings["penalty"], groups=model.groups, over=model.over)
+    return train(
+        model.generator,
+        model.critic,
+        pick(points, model.repeats(points)) if model.repeats else points,
+        space=model.space,
+        latent=model.latent,
+        penalty=penalty or named,
+        objective=objective_named(settings["objective"]),
+        steps=settings["steps"],
+        batch=settings["batch"],
+        n_critic=settings["n_critic"],
+        generator_rate=settings["rate"],
+        critic_rate=settings["critic_rate"] or settings["rate"],
+        betas=tuple(settings["betas"]),
+        schedule=schedule_named(settings["schedule"], settings["steps"]),
+        ema=settings["ema"],
+        prepare=model.prepare,
+        noise=model.noise,
+        content=model.content,
+        seed=settings["seed"],
+        device=device,
+        fabric=fabric,
+        precision=settings["precision"],
+        compile=settings["compile"],
+    )
 
 
 def split(count: int, settings: Mapping[str, Any], noun: str) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from wgankit.errors import DataError, SettingError
 from wgankit.testing import check_critic, check_generator
 from wgankit_graphs import LabelledGraphs, decode_graphs, encode_graphs, one_hot, trees
+from wgankit_graphs import roles as roles_file
 from wgankit_graphs.blocks import (
     EAGER,
     STEEPEST_LOGIT,
@@ -25,9 +26,10 @@ from wgankit_graphs.blocks import (
 )
 from wgankit_graphs.labelled import renumber
 from wgankit_graphs.metrics import is_sbm
-from wgankit_graphs.partition import ANYTHING, GAIN, Partition
+from wgankit_graphs.partition import ANYTHING, GAIN, Partition, members
+from wgankit_graphs.roles import BINS, Roles
 from wgankit_graphs.sizes import BySize
-from wgankit_graphs.trees import BINS, Roles, TreeGenerator, point
+from wgankit_graphs.trees import TreeGenerator, point
 
 PLAIN = {"nodes": [None], "edges": [None], "node_attribute": None, "edge_attribute": None}
 
@@ -115,9 +117,9 @@ def test_pointing_draws_by_the_probabilities():
     assert ((drawn - law).abs() <= 4 * (law * (1 - law) / 200_000).sqrt()).all()
 
 
-def test_nodes_have_the_roles_that_sizes_say():
+def test_nodes_belong_where_sizes_say():
     sizes = torch.tensor([[5.0, 2.0, 3.0], [0.0, 10.0, 0.0]])
-    member = Roles.members(sizes, torch.arange(10).expand(2, -1))
+    member = members(sizes, torch.arange(10).expand(2, -1))
     assert member.sum(1).tolist() == sizes.tolist()
     assert member.sum(2).eq(1).all()
     assert member[0].argmax(1).tolist() == [0] * 5 + [1] * 2 + [2] * 3
@@ -129,8 +131,8 @@ def test_roles_are_as_large_as_their_chances_say():
     count, number = 100_000, 160_000
     roles = Roles(3, 8, 2 * number, 8, layers=1, heads=2).double()
     with torch.no_grad():
-        roles.heights.add_(torch.randn_like(roles.heights) / trees.EAGER)
-        _, sizes, said = roles(
+        roles.heights.add_(torch.randn_like(roles.heights) / roles_file.EAGER)
+        sizes, said = roles.draw(
             torch.randn(count, 8).double(), torch.full((count, 1), float(number)).double()
         )
     assert torch.equal(sizes.sum(1), torch.full((count,), float(number)).double())
@@ -154,7 +156,7 @@ def test_untrained_roles_share_the_nodes_uniformly():
     torch.manual_seed(0)
     roles = Roles(3, 8, 60, 8, layers=1, heads=2)
     with torch.no_grad():
-        _, sizes, _ = roles(torch.randn(40_000, 8), torch.full((40_000, 1), 60.0))
+        _, sizes = roles(torch.randn(40_000, 8), torch.full((40_000, 1), 60.0))
     assert torch.allclose(sizes.mean(0) / 60, torch.full((3,), 1 / 3), atol=0.01)
     for share in (0.25, 0.5, 0.75):
         seen = (sizes[:, 0] / 60 < share).double().mean().item()
@@ -229,11 +231,12 @@ def test_numbers_and_sizes_of_blocks_are_drawn_by_their_chances(number):
     wanted = enumerated(blocks, number)
     with torch.no_grad():
         nodes = torch.full((count, 1), float(number))
-        tokens, parts, log_chance = blocks(torch.randn(count, 24), nodes)
+        noise = torch.randn(count, 24)
+        (tokens, sizes), (_, log_chance) = blocks(noise, nodes), blocks.draw(noise, nodes)
         several = blocks.chances(nodes[:1]).exp()[0]
     assert tokens.shape == (count, 3, 16)
-    assert torch.allclose(parts.sum(-1), torch.ones(count))
-    drawn = [tuple(s for s in row if s) for row in (parts * number).round().int().tolist()]
+    assert (sizes.sum(-1) == number).all()
+    drawn = [tuple(s for s in row if s) for row in sizes.int().tolist()]
     assert np.allclose(log_chance.exp(), [wanted[sizes] for sizes in drawn], rtol=1e-4)
     for sizes, chance in wanted.items():
         share = drawn.count(sizes) / count
@@ -246,7 +249,7 @@ def test_slopes_of_chances_add_up_to_nothing():
     """Chances of all that can be drawn sum to 1, and so the mean of a score's slope is 0."""
     blocks = a_partition()
     nodes = torch.full((20_000, 1), 7.0)
-    log_chance = blocks(torch.randn(20_000, 24), nodes).log_chance
+    log_chance = blocks.draw(torch.randn(20_000, 24), nodes).log_chance
     for parameter in (blocks.preference, blocks.scale):
         (slope,) = torch.autograd.grad(log_chance.mean(), parameter, retain_graph=True)
         rows = [
@@ -277,13 +280,6 @@ def test_published_sizes_of_blocks_are_in_the_family():
     for k in range(1, 7):
         share = np.mean(close == k)
         assert seen[k - 1] == pytest.approx(share, abs=4 * math.sqrt(0.25 / len(close)))
-
-
-def test_nodes_belong_to_one_block():
-    parts = torch.tensor([[5.0, 2.0, 0.0, 3.0]]) / 10
-    member = Partition.members(parts, torch.arange(10).expand(1, -1), torch.tensor([[10.0]]))
-    assert member[0].argmax(-1).tolist() == [0] * 5 + [1] * 2 + [3] * 3
-    assert torch.equal(member.sum(-1), torch.ones(1, 10))
 
 
 def test_blocks_want_enough_noise():
@@ -320,8 +316,8 @@ def test_nodes_like_those_of_the_role_before():
             layer.weight.zero_()
             layer.bias.zero_()
     parts = latent.sample(20, "cpu")
-    _, sizes, _ = generator.roles(parts[1], torch.full((20, 1), 60.0))
-    member = Roles.members(sizes, parts[3])
+    _, sizes = generator.roles(parts[1], torch.full((20, 1), 60.0))
+    member = members(sizes, parts[3])
     seen = 0
     for law, role in zip(generator.chances(parts), member.argmax(2).tolist()):
         for child in range(2, 60):

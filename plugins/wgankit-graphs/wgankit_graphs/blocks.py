@@ -24,7 +24,7 @@ from wgankit_graphs.networks import (
     multilayer,
     start_at,
 )
-from wgankit_graphs.partition import Partition, Shared
+from wgankit_graphs.partition import Partition, members
 
 
 @final
@@ -195,8 +195,8 @@ class BlockGenerator(nn.Module):
         """Return graphs with one-hot labels: nodes `(B, N, K)`, edges `(B, N, N, L)`."""
         z, shared, there, slots, coins = leaves(latent)
         number = there.sum(1, keepdim=True)
-        tokens, parts, _ = self.blocks(shared, number)
-        member = self.blocks.members(parts, slots, number)
+        tokens, sizes = self.blocks(shared, number)
+        member = members(sizes, slots)
         h = self.nodes(torch.cat([z, member @ tokens], -1))
         kinds = squash(self.node_head(h)).softmax(-1)
         if not self.training:
@@ -213,7 +213,7 @@ class BlockGenerator(nn.Module):
     def log_chance(self, latent: Points) -> Tensor:
         """Return the logarithm of the chance of what was drawn without a slope, `(B,)`."""
         _, shared, there, *_ = leaves(latent)
-        return cast(Shared, self.blocks(shared, there.sum(1, keepdim=True))).log_chance
+        return self.blocks.draw(shared, there.sum(1, keepdim=True)).log_chance
 
     def between(self, tokens: Tensor) -> Tensor:
         """Return logits of edges' labels between blocks, `(B, count, count, L - 1)`.

@@ -29,18 +29,28 @@ ANYTHING = 1e-5
 """Chance of a size that is uniform, whatever was learnt: so a graph of any size can be shared."""
 
 
-class Shared(NamedTuple):
-    """Nodes shared among blocks.
+class Drawn(NamedTuple):
+    """How the nodes of graphs are shared.
 
     Arguments:
-        tokens: one for each block, `(B, count, width)`.
-        parts: of the nodes that each takes, `(B, count)`, sum 1; 0 beyond the number drawn.
+        sizes: nodes that each block takes, whole numbers `(B, count)`, which add up to all nodes.
         log_chance: logarithm of the chance of what was drawn, `(B,)`.
     """
 
-    tokens: Tensor
-    parts: Tensor
+    sizes: Tensor
     log_chance: Tensor
+
+
+def members(sizes: Tensor, slots: Tensor) -> Tensor:
+    """Return 1 where a node belongs to a block and 0 elsewhere, `(B, N, count)`.
+
+    Arguments:
+        sizes: nodes of each block, `(B, count)`; blocks take nodes one after the other.
+        slots: places of the nodes, 0, 1, ..., `(B, N)`.
+    """
+    ends = sizes.cumsum(-1).unsqueeze(1)
+    place = slots.unsqueeze(-1) + 0.5
+    return ((place > ends - sizes.unsqueeze(1)) & (place < ends)).to(sizes.dtype)
 
 
 @final
@@ -132,13 +142,18 @@ class Partition(nn.Module):
         ways = sums[1:, number.squeeze(1).long()].T.clamp_min(1e-300)
         return EAGER * self.preference + ways.log()
 
-    def forward(self, shared: Tensor, number: Tensor) -> Shared:
-        """Return blocks.
+    def forward(self, shared: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens of blocks `(B, count, width)`, and the nodes that each takes `(B, count)`.
 
         Arguments:
             shared: normal numbers `(B, inputs)`.
             number: of nodes, `(B, 1)`.
         """
+        sizes = self.draw(shared, number).sizes
+        return self._tokens(shared[:, self.count + 1 :], number, sizes), sizes
+
+    def draw(self, shared: Tensor, number: Tensor) -> Drawn:
+        """Return sizes of blocks and their chance; sizes are 0 beyond the number drawn."""
         law = self.law()
         sums = self.sums(law, self.count)
         weights = self._weights(sums, number)
@@ -147,12 +162,10 @@ class Partition(nn.Module):
         chances = weights.detach().softmax(-1)
         drawn = (coins[:, :1] > chances.cumsum(-1)[:, :-1]).sum(-1, keepdim=True) + 1
         sizes = self._drawn_sizes(law.detach(), sums.detach(), coins[:, 1:], drawn, number)
-        here = (sizes > 0).to(shared.dtype)
         chosen = (EAGER * self.preference)[drawn.squeeze(1) - 1]
         picked = law.clamp_min(1e-300).log()[sizes].masked_fill(sizes < 1, 0.0).sum(-1)
         log_chance = (chosen + picked - weights.logsumexp(-1)).to(shared.dtype)
-        tokens = self._tokens(shared[:, self.count + 1 :], number, drawn, sizes, here)
-        return Shared(tokens, sizes / number.clamp_min(1), log_chance)
+        return Drawn(sizes.to(shared.dtype), log_chance)
 
     def _drawn_sizes(
         self, law: Tensor, sums: Tensor, coins: Tensor, drawn: Tensor, number: Tensor
@@ -172,23 +185,15 @@ class Partition(nn.Module):
             left = left - size
         return torch.cat(sizes, -1)
 
-    def _tokens(
-        self, noise: Tensor, number: Tensor, drawn: Tensor, sizes: Tensor, here: Tensor
-    ) -> Tensor:
+    def _tokens(self, noise: Tensor, number: Tensor, sizes: Tensor) -> Tensor:
+        here = (sizes > 0).to(noise.dtype)
+        drawn = here.sum(-1, keepdim=True).clamp_min(1)
         own = noise[:, : self.own * self.count].view(len(noise), self.count, self.own)
         room = (number / (drawn * self.start)).clamp_min(1e-2).log()
         common = torch.cat([noise[:, self.own * self.count :], 4 * room, drawn / self.count], 1)
         common = common.unsqueeze(1).expand(-1, self.count, -1)
-        large = (sizes.to(noise.dtype).clamp_min(1) / self.start).log().unsqueeze(-1)
+        large = (sizes.clamp_min(1) / self.start).log().unsqueeze(-1)
         tokens = self.enter(torch.cat([own, large, common], -1))
         for layer in self.layers:
             tokens = layer(tokens, here)
         return cast(Tensor, self.leave(tokens))
-
-    @staticmethod
-    def members(parts: Tensor, slots: Tensor, number: Tensor) -> Tensor:
-        """Return 1 where a node belongs to a block and 0 elsewhere, `(B, N, count)`."""
-        ends = parts.cumsum(-1).unsqueeze(1)
-        place = ((slots + 0.5) / number.clamp_min(1)).unsqueeze(-1)
-        inside = (place > ends - parts.unsqueeze(1)) & (place < ends)
-        return inside.to(parts.dtype)

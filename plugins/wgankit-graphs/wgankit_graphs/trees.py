@@ -7,7 +7,7 @@ no achievement of training; which tree comes out is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ from torch.nn import functional
 from wgankit.errors import SettingError
 from wgankit.space import Points, leaves, on_leaves
 from wgankit_graphs.labelled import Graphs
-from wgankit_graphs.networks import Attention, multilayer, start_at
+from wgankit_graphs.networks import multilayer, start_at
+from wgankit_graphs.partition import members
+from wgankit_graphs.roles import Roles
 
 LEVEL = 2.0
 """Logit by which nodes like nodes of the role before theirs, where learning starts.
@@ -24,14 +26,6 @@ LEVEL = 2.0
 From roles that are all alike the nodes of two roles hang themselves on the first, and a role that
 stands between them is not found afterwards: one role of nodes cannot change alone.
 """
-
-
-BINS = 16
-"""Parts of [0, 1] that a share is drawn from."""
-
-
-EAGER = 40.0
-"""Factor on the logits of shares, which have far to go."""
 
 
 STEEPEST_LOGIT = 12.0
@@ -61,20 +55,6 @@ def point(logits: Tensor, coins: Tensor) -> Tensor:
     return hard + (chances - chances.detach())
 
 
-class Cast(NamedTuple):
-    """Nodes shared among roles.
-
-    Arguments:
-        tokens: one for each role, `(B, count, width)`.
-        sizes: nodes that each takes, whole numbers `(B, count)`; they add up to all nodes.
-        log_chance: logarithm of the chance of what was drawn, `(B,)`.
-    """
-
-    tokens: Tensor
-    sizes: Tensor
-    log_chance: Tensor
-
-
 class Turns(NamedTuple):
     """Graphs, and graphs that differ from them in what one node chose.
 
@@ -90,94 +70,6 @@ class Turns(NamedTuple):
     again: Graphs
     odds: Tensor
     share: Tensor
-
-
-@final
-class Roles(nn.Module):
-    """Noise and a number of nodes -> roles: how many nodes each has, and a token for each.
-
-    One role after the other takes a share of the nodes that are left, the last one all that are.
-    In which of `BINS` equal parts of [0, 1] the share lies is drawn by learnt chances, which depend
-    on the logarithm of the number of nodes; where in it, uniformly.  The chances of what was drawn
-    are known exactly, and `Choices` teaches them: how many nodes a role has is no matter of slopes,
-    since all others give way.  Learning starts near the uniform law of shares.
-
-    Arguments:
-        count: of roles; a role may have no nodes.
-        inputs: normal numbers that a graph has, at least 2 (count - 1) + 1.
-        size: nodes of the largest graph.
-        width: channels.
-        layers: rounds of attention among roles.
-        heads: of the attention.
-    """
-
-    middles: Tensor
-
-    def __init__(
-        self, count: int, inputs: int, size: int, width: int, *, layers: int, heads: int
-    ) -> None:
-        super().__init__()
-        if count < 1 or inputs < 2 * count - 1:
-            raise SettingError(
-                f"at least one role is wanted, and two numbers a graph for each but the last, and "
-                f"one more; got {count} roles and {inputs} numbers: raise per_graph"
-            )
-        self.count, self.size = count, size
-        self.codes = nn.Parameter(torch.randn(count, width))
-        self.enter = multilayer(inputs - 2 * (count - 1) + 1 + count, width, count * width)
-        self.layers = nn.ModuleList(Attention(width, heads) for _ in range(layers))
-        self.leave = nn.LayerNorm(width)
-        middles = (torch.arange(BINS) + 0.5) / BINS
-        self.register_buffer("middles", middles, persistent=False)
-        # What is left after the share x of one of k roles: (1 - x)^(k - 2) is its density where
-        # all ways to share are equally likely.
-        after = torch.arange(count - 2, -1, -1).unsqueeze(1)
-        start = torch.stack([after * (1 - middles).log(), torch.zeros(count - 1, BINS)])
-        self.heights = nn.Parameter(start / EAGER)
-
-    def forward(self, shared: Tensor, number: Tensor) -> Cast:
-        """Return roles.
-
-        Arguments:
-            shared: normal numbers `(B, inputs)`.
-            number: of nodes, `(B, 1)`.
-        """
-        steps = self.count - 1
-        # A normal number's place in its law is uniform.
-        coins = torch.special.ndtr(shared[:, : 2 * steps].double()).float()
-        large = (number.clamp_min(1) / self.size).log().unsqueeze(-1)
-        chances = (EAGER * (self.heights[0] + large * self.heights[1])).log_softmax(-1)
-        reached = chances.detach().exp().cumsum(-1)[..., :-1]
-        bins = (coins[:, :steps, None] > reached).sum(-1)
-        share = (bins + coins[:, steps:]) / BINS
-        log_chance = chances.gather(-1, bins.unsqueeze(-1)).flatten(1).sum(1)
-        left = torch.cat([torch.ones_like(number), (1 - share).cumprod(1)], 1)
-        # Borders, not sizes, are rounded, so that sizes add up.
-        borders = ((1 - left) * number).round()
-        sizes = torch.cat([borders[:, 1:], number], 1) - borders
-        tokens = self._tokens(shared[:, 2 * steps :], sizes / number.clamp_min(1), number)
-        return Cast(tokens, sizes, log_chance)
-
-    def _tokens(self, noise: Tensor, parts: Tensor, number: Tensor) -> Tensor:
-        heard = torch.cat([noise, number / self.size, parts], 1)
-        # Every role hears the noise differently.
-        tokens = self.codes + self.enter(heard).view(len(noise), *self.codes.shape)
-        everyone = torch.ones_like(tokens[..., 0])
-        for layer in self.layers:
-            tokens = layer(tokens, everyone)
-        return cast(Tensor, self.leave(tokens))
-
-    @staticmethod
-    def members(sizes: Tensor, slots: Tensor) -> Tensor:
-        """Return 1 where a node has a role and 0 elsewhere, `(B, N, count)`.
-
-        Arguments:
-            sizes: nodes of each role, `(B, count)`.
-            slots: places of the nodes, 0, 1, ..., `(B, N)`.
-        """
-        ends = sizes.cumsum(-1).unsqueeze(1)
-        place = slots.unsqueeze(-1) + 0.5
-        return ((place > ends - sizes.unsqueeze(1)) & (place < ends)).to(sizes.dtype)
 
 
 @final
@@ -273,14 +165,14 @@ class TreeGenerator(nn.Module):
     def log_chance(self, latent: Points) -> Tensor:
         """Return the logarithm of the chance of what was drawn without a slope, `(B,)`."""
         _, shared, there, *_ = leaves(latent)
-        return cast(Cast, self.roles(shared, there.sum(1, keepdim=True))).log_chance
+        return self.roles.draw(shared, there.sum(1, keepdim=True)).log_chance
 
     def _read(self, latent: Points) -> tuple[Tensor, Tensor]:
         """Return logits of parents `(B, N, N)`, and labels of nodes `(B, N, K)`."""
         z, shared, there, slots, _ = leaves(latent)
         number = there.sum(1, keepdim=True)
-        tokens, sizes, _ = self.roles(shared, number)
-        member = self.roles.members(sizes, slots)
+        tokens, sizes = self.roles(shared, number)
+        member = members(sizes, slots)
         place = (slots / number.clamp_min(1)).unsqueeze(-1)
         h = self.nodes(torch.cat([z, member @ tokens, place], -1))
         kinds = self.node_head(h).softmax(-1)

@@ -28,14 +28,19 @@ from rich.table import Table
 
 import wgankit
 from benchmarks.command import Missed, finish, parser, tell_header
+from benchmarks.graph_laws import PLANTED_BLOCKS, PLANTED_NODES, block_figures, tree_figures
 from wgankit import state as states
 from wgankit.recipes import schedule_named
 from wgankit_graphs import PairLatent, published
+from wgankit_graphs.blocks import BlockGenerator
 from wgankit_graphs.choices import Choices, OneTurn
 from wgankit_graphs.metrics import STATISTICS, describe, distance, vun_of
 from wgankit_graphs.sizes import BySize
 from wgankit_graphs.surroundings import Described, SetCritic, Surroundings
 from wgankit_graphs.trees import TreeGenerator
+
+TREES = ("tree", "lobster")
+"""Sets whose graphs are trees."""
 
 SETS = ("planar", "tree", "lobster", "sbm", "community")
 
@@ -249,7 +254,12 @@ def row(
             test = test if size.graph_tool else already(told)
         seen = published.shares(judged, known.train, {suffix: test})
         figures["large"] |= {**seen, f"graphs{suffix}": len(judged)}
-    return {**figures, "distances": published.distances(few, known)}
+    return {**figures, **shape(name, many), "distances": published.distances(few, known)}
+
+
+def shape(name: str, graphs: Sequence[Any]) -> dict[str, Any]:
+    """Return what trees look like, under "shape"."""
+    return {"shape": tree_figures(graphs)} if name in TREES else {}
 
 
 def already(told: Sequence[list[bool]]) -> published.Verdict:
@@ -265,7 +275,7 @@ def training_row(name: str, known: published.Splits, size: Size) -> dict[str, An
         judged = known.train[: 40 if size.small == 1 else 128]
         shares |= {**published.shares(judged, [], {suffix: valid}), f"graphs{suffix}": len(judged)}
     reference = {f"{one}_mmd": distance(one, train, test) for one in STATISTICS}
-    return {"large": shares, "distances": reference}
+    return {"large": shares, **shape(name, known.train), "distances": reference}
 
 
 def rate(recipe: wgankit.Recipe, count: int) -> dict[str, float]:
@@ -296,9 +306,20 @@ def measured(
         if pictures is not None:
             draw_both(name, known.train, ours(4, 3), pictures)
         figures["rate"] = rate(recipe, min(size.large, 256))
+        if name == "sbm":
+            figures |= law_of_blocks(recipe)
         if pictures is not None and name == "sbm":
             draw_costs(figures, pictures)
     return figures
+
+
+def law_of_blocks(recipe: wgankit.Recipe) -> dict[str, Any]:
+    """Return what a block generator draws by, under "blocks"; nothing of another generator."""
+    generator = recipe.generator("cpu")
+    if not isinstance(generator, BlockGenerator) or recipe.model is None:
+        return {}
+    latent = recipe.model.latent
+    return {"blocks": block_figures(generator, lambda count: latent.sample(count, "cpu"))}
 
 
 def references(name: str, known: published.Splits, size: Size) -> dict[str, Any]:
@@ -350,10 +371,38 @@ def show(name: str, figures: Mapping[str, Any]) -> None:
         told = [f"{seen[f'{each}_mmd']:.4f}" for each in STATISTICS]
         table.add_row(row_name, *told, f"{seen['ratio']:.1f}" if "ratio" in seen else "1.0")
     Console(width=100).print(table)
+    show_laws(name, figures)
     if "rate" in figures:
         print(
             f"{name}: {figures['rate']['network']:,.0f} graphs a second of CPU, "
             f"{figures['rate']['decoded']:,.0f} with decoding, one thread"
+        )
+
+
+def show_laws(name: str, figures: Mapping[str, Any]) -> None:
+    """Print what trees look like, and what block models are drawn by."""
+    shapes = {row: one["shape"] for row, one in figures["rows"].items() if "shape" in one}
+    if shapes:
+        title = f"{name}: percent of nodes, and deciles of the nodes of backbones"
+        table = Table(title=title, title_justify="left")
+        table.add_column("graphs")
+        for column in next(iter(shapes.values())):
+            table.add_column(column, justify="right")
+        for row_name, shares in shapes.items():
+            told = (
+                f"{value:.0f}" if figure.startswith("decile") else percent(value)
+                for figure, value in shares.items()
+            )
+            table.add_row(row_name, *told)
+        Console(width=100).print(table)
+    if "blocks" in figures:
+        law = figures["blocks"]
+        print(
+            f"{name}, by the generator's own chances: edges within blocks {law['within']:.4f}, "
+            f"between {law['between']:.4f}; blocks of {law['nodes']:.1f} ± {law['deviation']:.1f} "
+            f"nodes; {percent(law['too many blocks'])} % of graphs with more than "
+            f"{PLANTED_BLOCKS} blocks, {percent(law['all as planted'])} % with only blocks of "
+            f"{PLANTED_NODES[0]} to {PLANTED_NODES[1]} nodes"
         )
 
 

@@ -69,7 +69,7 @@ from wgankit_molecules.latent_networks import (
     moved,
     onto_sphere,
 )
-from wgankit_molecules.tokens import decode_tokens, encode_tokens, packed, unpacked
+from wgankit_molecules.tokens import decode_tokens, encode_tokens, lengths, packed, unpacked
 
 if TYPE_CHECKING:
     from wgankit_molecules.moses_chemnet import Law as ChemNetLaw
@@ -515,6 +515,9 @@ def sample(job: Job, law: str, count: int) -> int:
     path = job.folder / ("samples.smi" if law == "generator" else f"samples-{law}.smi")
     states.write_text(path, "".join(f"{text}\n" for text in said))
     print(f"{len(said):,} strings in {spent:.2f} s, {len(said) / spent:,.0f} a second, in {path}")
+    # Strings that are too short or too long show a decoder that is not yet a model of the data.
+    mean, wanted = (lengths(some).float().mean() for some in (rows, held_out(job.rows())))
+    print(f"{mean:.2f} tokens a string; held-out molecules have {wanted:.2f}")
     return DONE
 
 

@@ -207,7 +207,11 @@ def test_best_checkpoint_is_the_one_that_samples(fitted):
         for name, value in torch.load(fitted.folder.best, weights_only=True)["average"].items()
     }
     torch.save({"average": state}, fitted.folder.best)
-    assert set(wgankit.load(fitted.folder.path).sample(5)) == {(0.0, 0.0)}
+    again = wgankit.load(fitted.folder.path)
+    generator = again.generator("cpu")
+    assert not generator.training
+    assert not any(value.any() for value in generator.state_dict().values())
+    assert set(again.sample(5)) == {(0.0, 0.0)}
 
 
 def test_save_copies_a_run_that_loads(fitted, tmp_path):
@@ -279,7 +283,7 @@ def test_a_folder_that_cannot_be_made_is_said(clouds, tmp_path):
 
 def test_untrained_recipes_and_missing_runs_say_what_to_type(clouds, tmp_path):
     untrained = wgankit.recipe("clouds")
-    for call in (lambda: untrained.sample(3), lambda: untrained.evaluate(3)):
+    for call in (lambda: untrained.sample(3), lambda: untrained.evaluate(3), untrained.generator):
         with pytest.raises(RunError, match="not trained yet"):
             call()
     with pytest.raises(DataError, match="nothing to train on"):

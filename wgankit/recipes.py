@@ -352,7 +352,7 @@ class Recipe:
         iterator that is not used up ends its workers with `close()`, or when it is forgotten.
         """
         check_stream(count=count, batch=batch, workers=workers, compile=compile)
-        generator = copy.deepcopy(self._generator(device))
+        generator = copy.deepcopy(self.generator(device))
         points = self._points(generator, count, seed, batch, compile, given)
         decoder = Decoder(self.domain, self.vocabulary)
         batches = math.inf if count is None else math.ceil(count / batch)
@@ -401,10 +401,20 @@ class Recipe:
     ) -> Points:
         """Return new points of the space on the CPU (see `sample`)."""
         check_stream(count=count, batch=batch, workers=0, compile=compile)
-        return join(*self._points(self._generator(device), count, seed, batch, compile, given))
+        return join(*self._points(self.generator(device), count, seed, batch, compile, given))
 
-    def _generator(self, device: str) -> nn.Module:
-        """Return the generator that samples, on a device."""
+    def generator(self, device: str = "auto") -> nn.Module:
+        """Return the network that samples, in evaluation mode.
+
+        Its weights are those of the best checkpoint, or of the last if there is no best one.
+        `model.generator` is the same network, but holds them only once something was sampled.
+
+        Arguments:
+            device: "auto", "cpu", "cuda", ...
+
+        Raises:
+            RunError: nothing was trained yet.
+        """
         return self._present or self._trained().to(pick_device(device)).eval()
 
     def _points(

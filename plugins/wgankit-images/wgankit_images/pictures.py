@@ -143,14 +143,6 @@ def between_latents(first: Tensor, second: Tensor, steps: int) -> Tensor:
     return strip
 
 
-def trained(recipe: Recipe) -> nn.Module:
-    """Return a recipe's generator, in evaluation mode, with the weights that `sample` uses."""
-    recipe.sample_points(1, seed=0)  # puts the weights of the checkpoint into the generator
-    if recipe.model is None:
-        raise DataError("this recipe is not trained yet")
-    return recipe.model.generator
-
-
 @torch.no_grad()
 def strips(
     recipe: Recipe | nn.Module, *, rows: int = 4, steps: int = 8, latent: int = 0, seed: int = 0
@@ -164,7 +156,7 @@ def strips(
         latent: numbers in; those of the recipe by default.
         seed: of the ends.
     """
-    generator = trained(recipe) if isinstance(recipe, Recipe) else recipe
+    generator = recipe.generator() if isinstance(recipe, Recipe) else recipe
     if not latent and isinstance(recipe, Recipe):
         latent = int(recipe.config["settings"]["model"]["latent"])
     ends = torch.randn(2, rows, latent, generator=torch.Generator().manual_seed(seed))

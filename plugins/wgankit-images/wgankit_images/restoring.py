@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wgankit.domain import Domain, Encoded, Model, Reading, Vocabulary
 from wgankit.errors import DataError, SettingError
@@ -19,7 +19,7 @@ from wgankit_images import aside
 from wgankit_images.encoding import Batch, Pair, Picture, as_pictures, batch, from_bytes, stack
 from wgankit_images.files import read_pairs, read_pictures, write_pictures
 from wgankit_images.networks import NETWORKS
-from wgankit_images.pictures import draw_pictures, trained
+from wgankit_images.pictures import draw_pictures
 from wgankit_images.recipe import METRIC, chosen, metric, of_one_size
 from wgankit_images.spaces import Given, to_bytes, to_numbers
 from wgankit_images.translation import (
@@ -305,7 +305,7 @@ def restore(recipe: Recipe, given: Sequence[Any], *, seed: int = 0) -> list[Pict
         given: pictures of the size, and in the colours, that it was trained to be given.
         seed: of the noise: another seed makes other pictures.
     """
-    network: nn.Module = trained(recipe)
+    network = recipe.generator()
     if not isinstance(network, Translator):
         raise DataError(f"only superres and translate make pictures from others; got {recipe!r}")
     pictures = as_pictures(given)

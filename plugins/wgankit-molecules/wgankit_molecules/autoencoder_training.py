@@ -28,9 +28,9 @@ TELL_EVERY = 20.0
 CLIP = 30.0
 """Largest norm of a step's gradient.
 
-Far above what is usual (6 to 10 after some epochs): batches are of strings of about one length, and
-long ones have the larger gradients, so that a clip that acts all the time counts long strings for
-less than they are, and strings come out too short.
+Far above what is usual: batches are of strings of about one length, and long ones have the larger
+gradients, so that a clip that acts all the time counts long strings for less than they are, and
+strings come out too short.
 """
 
 LOWEST = 0.02

@@ -134,6 +134,52 @@ def test_large_products_are_the_same_by_onednn(onednn, turned, shape):
     assert error(found_added, added) < 1e-5
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    some.integers(1, 600), some.integers(1, 600), some.integers(1, 10),
+    some.sampled_from(["", "a", "b", "ab"]), some.sampled_from([torch.float32, torch.float64]),
+    some.booleans(),
+)  # fmt: skip
+def test_thin_products_are_the_same_by_other_ways(m, k, n, turned, kind, plus):
+    a = torch.randn(k, m, dtype=kind).t() if "a" in turned else torch.randn(m, k, dtype=kind)
+    b = torch.randn(n, k, dtype=kind).t() if "b" in turned else torch.randn(k, n, dtype=kind)
+    added = [torch.randn(m, n, dtype=kind)] if plus else []
+    wanted, found, _ = both(torch.addmm if plus else torch.mm, *added, a, b)
+    assert error(found, wanted) < (1e-12 if kind == torch.float64 else 1e-5)
+    assert found.shape == wanted.shape
+    # An optimiser that ignores strides would move the wrong weights by another layout.
+    assert found.is_contiguous()
+
+
+def test_products_of_few_columns_become_those_of_few_rows():
+    """The weights' gradients of a layer that reads points of a plane, and slopes in the points."""
+    signal, points, weight = torch.randn(512, 64), torch.randn(512, 2), torch.randn(64, 2)
+
+    def shapes(graph):
+        return [
+            tuple(one.args[0].meta["val"].shape)
+            for one in graph.graph.nodes
+            if one.target is aten.mm.default
+        ]
+
+    def products(signal, points, weight):
+        return signal.t() @ points, signal @ weight, signal @ weight.t().contiguous().t()
+
+    inputs = signal, points, weight
+    graph = make_fx(products, tracing_mode="fake")(*inputs)
+    assert shapes(graph) == [(64, 512), (512, 64), (512, 64)]
+    other = quickened(graph, inputs)
+    assert shapes(other) == [(2, 512), (512, 64), (512, 64)]
+    thin = [one.args[1].meta["val"] for one in other.graph.nodes if one.target is aten.mm.default]
+    assert [one.stride() for one in thin] == [(64, 1), (1, 64), (1, 64)]
+
+
+def test_a_product_over_one_number_is_no_product():
+    graph = both(torch.mm, torch.randn(512, 1), torch.randn(1, 64))
+    assert "mm" not in graph[2]
+    assert torch.equal(graph[0], graph[1])
+
+
 def test_other_products_stay(onednn):
     small, double = torch.randn(8, 8), torch.randn(300, 300, dtype=torch.float64)
     for matrix in (small, double):

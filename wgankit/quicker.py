@@ -1,9 +1,11 @@
 """Operations of compiled code in the form that a CPU is quickest at: the same numbers, other ways.
 
-Three ways of torch are slow where critics and their second derivatives need them:
+Four ways of torch are slow where critics and their second derivatives need them:
 
 - float32 matrices are multiplied by BLAS, and Intel's runs at less than half of its speed on
   other makers' processors; oneDNN, which torch brings as well, does not;
+- BLAS takes up to ten times as long for products of a few columns as for those of a few rows, and
+  the weights' gradients of a layer that reads points of a plane are such;
 - the second derivative of a convolution asks for the gradient of its weights as a convolution with
   a kernel as large as a picture, instead of as a gradient of weights;
 - transposed convolutions to few channels, and so slopes in a picture's pixels, leave most of a
@@ -29,6 +31,12 @@ LARGE = 2**21
 
 SIDE = 384
 """Rows and columns of the product that is timed."""
+
+THIN, THINNEST = 8, 3
+"""Columns of a product that are few, and very few."""
+
+TALL = 2**13
+"""Numbers of the other factor from which turning a thin product (3 microseconds) pays."""
 
 FEW = 4
 """Channels that are few: those of pictures."""
@@ -96,7 +104,12 @@ class Quicker(fx.Interpreter):
 
 
 def multiplied(a: Tensor, b: Tensor) -> Tensor | None:
-    """Return a product by oneDNN where that is quicker, None elsewhere."""
+    """Return a product by another way where that is quicker, None elsewhere."""
+    if a.shape[1] == 1:
+        # A compiler makes it a part of what comes before and after.
+        return a * b
+    if is_thin(a, b):
+        return thin(a, b)
     if not is_large(a, b) or not onednn_is_quicker():
         return None
     # oneDNN copies a first factor that lies in columns; the other way round it is the second one.
@@ -108,11 +121,27 @@ def multiplied(a: Tensor, b: Tensor) -> Tensor | None:
 
 
 def multiplied_and_added(added: Tensor, a: Tensor, b: Tensor) -> Tensor | None:
-    """Return a product with a row added to each of its rows."""
+    """Return a product with something added to it, by another way where that is quicker."""
+    if is_thin(a, b):
+        return added + thin(a, b)
     if added.dim() != 1 or not is_large(a, b) or not onednn_is_quicker():
         return None
     found: Tensor = torch.ops.wgankit.product(a, b, added)
     return found
+
+
+def is_thin(a: Tensor, b: Tensor) -> bool:
+    """Return whether a product has few columns, and BLAS would take a slow way to them."""
+    few = 2 <= b.shape[1] <= THIN and a.shape[0] * a.shape[1] >= TALL
+    kinds = (torch.float32, torch.float64)
+    return few and a.dtype == b.dtype in kinds and (is_turned(a) or not is_turned(b))
+
+
+def thin(a: Tensor, b: Tensor) -> Tensor:
+    """Return a product of few columns, from that of their rows or from a factor laid in columns."""
+    if is_turned(a) or b.shape[1] > THINNEST:
+        return (b.t() @ a.t()).t().contiguous()
+    return a @ b.t().contiguous().t()
 
 
 def is_large(a: Tensor, b: Tensor) -> bool:

@@ -246,9 +246,10 @@ def seconds_a_step(job: Job, step: Callable[[], Any]) -> float:
     return parts.seconds_a_step(step, job.device, warm=scale.warm, timed=scale.timed)
 
 
-def decide_lessons(job: Job, rows: Tensor) -> int:
-    """Return how many steps of the autoencoder fit into the budget."""
+def decide_lessons(job: Job, rows: Tensor, *, after: float = 0.0) -> int:
+    """Return how many steps of the autoencoder, behind a share of all, fit into the budget."""
     trial = schooling_of(job, rows, 1_000_000)
+    trial.index = round(after * trial.steps)
     step = seconds_a_step(job, lambda: next(trial))
     print(f"{trial.batch / step:,.0f} molecules a second", flush=True)
     return parts.steps_within(job.budget, step)
@@ -267,7 +268,8 @@ def train_further(job: Job) -> int:
     if weights is None:
         raise wgankit.RunError(f"no autoencoder in {job.folder}; train it first: autoencoder")
     had = job.plan.number("lessons", lambda: 0)
-    more = job.plan.number(f"lessons after {had}", lambda: decide_lessons(job, rows))
+    # Most of these are among the last ones of all, which take more time (`MIXED`).
+    more = job.plan.number(f"lessons after {had}", lambda: decide_lessons(job, rows, after=0.9))
     school = schooling_of(job, rows, had + more)
     # Only the weights were kept: the optimiser begins anew, at the rate of a run of that length.
     weights = {name: one.float() for name, one in weights.items()}

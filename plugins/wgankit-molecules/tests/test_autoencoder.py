@@ -280,11 +280,12 @@ def test_weights_of_another_autoencoder_are_refused(rows):
 
 @settings(deadline=None, max_examples=30)
 @given(
-    st.lists(st.integers(1, 30), min_size=1, max_size=300), st.integers(1, 20), st.integers(0, 9)
-)
-def test_an_epoch_takes_each_string_once_in_full_batches(widths, batch, seed):
+    st.lists(st.integers(1, 30), min_size=1, max_size=300), st.integers(1, 20), st.integers(0, 9),
+    st.integers(-3, 40),
+)  # fmt: skip
+def test_an_epoch_takes_each_string_once_in_full_batches(widths, batch, seed, count):
     batch = min(batch, len(widths))
-    batches = shuffled(torch.tensor(widths), batch, seed)
+    batches = shuffled(torch.tensor(widths), batch, seed, count)
     assert len(batches) == len(widths) // batch
     assert all(len(some) == batch for some in batches)
     places = torch.cat(batches).tolist()
@@ -293,8 +294,26 @@ def test_an_epoch_takes_each_string_once_in_full_batches(widths, batch, seed):
 
 def test_batches_hold_strings_of_about_one_length():
     widths = torch.randint(1, 60, (5_000,), generator=torch.Generator().manual_seed(0))
-    spread = [int(widths[some].max() - widths[some].min()) for some in shuffled(widths, 50, 0)]
-    assert sum(spread) / len(spread) < 2
+    batches = shuffled(widths, 50, 0, 60)
+    spread = [int(widths[some].max() - widths[some].min()) for some in batches]
+    assert sum(spread[:60]) / 60 < 2
+    assert min(spread[60:]) > 40
+    assert len(spread) == 100
+
+
+def test_the_last_fifth_of_the_batches_is_mixed():
+    rows = torch.ones(1_000, 20, dtype=torch.uint8)
+    for row, width in zip(rows, torch.randint(1, 21, (1_000,)).tolist(), strict=True):
+        row[width:] = 0
+    made = Autoencoder(3, 20, SMALL | {"batch": 20, "epochs": 2.5})
+    schooling = Schooling(made, rows, seed=0, device=torch.device("cpu"))
+    assert schooling.steps == 125
+    spread = []
+    for schooling.index in range(125):
+        widths = schooling.widths[schooling._places()]
+        spread.append(int(widths.max() - widths.min()))
+    assert max(spread[:100]) < 8
+    assert min(spread[100:]) > 8
 
 
 class Impatient(Teller):

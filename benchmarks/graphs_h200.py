@@ -98,7 +98,7 @@ FULL = Scale({
 })  # fmt: skip
 CORE = Scale(
     {
-        "qm9": {"batch": 64, "n_critic": 2, "ema": 0.999, "compile": True},
+        "qm9": {"batch": 64, "n_critic": 5, "ema": 0.999, "compile": True},
         "planar": {"batch": 16, "n_critic": 2, "ema": 0.995, "compile": True},
     },
     warm=10,

@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from wgankit.errors import CompileWarning
+from wgankit.joint import joined
 from wgankit.quicker import quickened
 from wgankit.simpler import simplified
 from wgankit.state import read_rng, set_rng
@@ -256,7 +257,8 @@ def by_compiler(graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., An
     """Return a graph's compiled code; the one place that calls the compiler."""
     import torch._inductor
 
-    run: Callable[..., Any] = torch._inductor.compile(quickened(graph, inputs), list[Any](inputs))
+    quick = quickened(joined(graph, inputs), inputs)
+    run: Callable[..., Any] = torch._inductor.compile(quick, list[Any](inputs))
     return run
 
 

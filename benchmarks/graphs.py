@@ -30,7 +30,7 @@ import wgankit
 from benchmarks.command import Missed, finish, parser, tell_header
 from benchmarks.graph_laws import PLANTED_BLOCKS, PLANTED_NODES, block_figures, tree_figures
 from wgankit import state as states
-from wgankit.recipes import schedule_named
+from wgankit.settings import schedule_named
 from wgankit_graphs import PairLatent, published
 from wgankit_graphs.blocks import BlockGenerator
 from wgankit_graphs.choices import Choices, OneTurn

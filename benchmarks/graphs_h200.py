@@ -42,13 +42,13 @@ import torch
 from torch import Tensor
 
 import wgankit
+import wgankit.settings
 from benchmarks import parts
 from benchmarks.parts import DONE, GO_ON, Plan, read_parts, remove_parts, synchronised, write_parts
-from wgankit import recipes
 from wgankit import state as states
 from wgankit.domain import Domain, Model
-from wgankit.recipes import merge
 from wgankit.sampling import generate
+from wgankit.settings import merge
 from wgankit.space import leaves
 from wgankit_graphs.recipe import LabelledGraphsDomain
 from wgankit_molecules.recipe import Molecules
@@ -261,7 +261,9 @@ def training_of(job: Job, name: str, steps: int) -> wgankit.Training:
     """Return the training of a set at its beginning."""
     settings = {**job.settings(name), "steps": steps}
     points = cut(read_graphs(job.folder / f"{name}.npz"), slice(job.vocabulary(name)["train"]))
-    return recipes.training_of(model_of(job, name), points, settings, device=job.device.type)
+    return wgankit.settings.training_of(
+        model_of(job, name), points, settings, device=job.device.type
+    )
 
 
 def train(job: Job, name: str) -> int:

@@ -24,13 +24,13 @@ from rich.table import Table
 from torch import Tensor
 
 import wgankit
+import wgankit.settings
 from benchmarks.command import Missed, finish, parser, tell_header
 from benchmarks.graphs_h200 import drawn
-from wgankit import recipes
 from wgankit import state as states
 from wgankit.domain import Encoded, Model
 from wgankit.penalty import penalty_from
-from wgankit.recipes import merge
+from wgankit.settings import merge
 from wgankit.space import Points, leaves
 from wgankit_graphs.labelled import Graphs
 from wgankit_molecules.chemistry import decode_molecules
@@ -150,7 +150,7 @@ def training_of(variant: Variant, encoded: Encoded, steps: int) -> tuple[Model, 
     penalty = penalty_from(**settings["penalty"])
     if variant.where is not None:
         penalty = replace(penalty, where=variant.where)
-    return model, recipes.training_of(
+    return model, wgankit.settings.training_of(
         model, encoded.points, settings, penalty=penalty, device="cpu"
     )
 

@@ -15,9 +15,10 @@ import torch
 import wgankit
 from wgankit import DataError, RunError, SettingError
 from wgankit.progress import Terminal, clock, figures_line
-from wgankit.recipes import DEFAULTS, Metrics, merge, schedule_named
+from wgankit.recipes import Metrics
 from wgankit.run import RunFolder
 from wgankit.session import Stopped
+from wgankit.settings import DEFAULTS, merge, schedule_named
 
 
 def readings(folder) -> list[dict]:

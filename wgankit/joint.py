@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
 
-from wgankit.simpler import changes_something, copied
+from wgankit.simpler import changes_something, copied, value_of
 
 SMALL = 2**23
 """Multiplications that a joint product has at most; larger ones gain nothing."""
@@ -42,10 +42,7 @@ def joined(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
     """
     if any(one.device.type != "cpu" for one in inputs):
         return graph
-    buffers = dict(graph.named_buffers())
-    graph = fx.GraphModule(graph, copied(graph.graph))
-    for name, value in buffers.items():
-        graph.register_buffer(name, value)
+    graph = copied(graph)
     wait_for_no_shape(graph.graph)
     while pair := first_pair(pure_nodes(graph.graph)):
         join(graph.graph, *pair)
@@ -105,42 +102,41 @@ def kind_of(node: fx.Node) -> Any:
     """Return what products must share to be one, None for what is no such product."""
     if node.target not in PRODUCTS or node.kwargs:
         return None
-    factor = value_of(node.args[PRODUCTS[node.target][1]])
-    added = node.args[0] if node.target is aten.addmm.default else None
-    if min(factor.shape) < NARROW or (added is not None and value_of(added).dim() != 1):
+    factor: Any = node.args[PRODUCTS[node.target][1]]
+    added: Any = node.args[0] if node.target is aten.addmm.default else None
+    if min(value_of(factor).shape) < NARROW or (added and value_of(added).dim() != 1):
         return None
-    return node.target, added, *source_of(node.args[PRODUCTS[node.target][1]])
+    return node.target, added, *unturned(factor)
 
 
-def source_of(factor: Any) -> tuple[fx.Node, bool]:
-    """Return the matrix that a factor is, and whether it is turned."""
+def unturned(factor: Any) -> tuple[fx.Node, bool]:
+    """Return the matrix that a factor is, and whether it is turned round."""
     turned = False
     while factor.target is aten.t.default:
         factor, turned = factor.args[0], not turned
     return factor, turned
 
 
-def value_of(node: Any) -> Tensor:
-    """Return a node's value without numbers."""
-    value: Tensor = node.meta["val"]
-    return value
-
-
 def size(node: fx.Node) -> int:
     """Return how many multiplications a product has."""
-    rows, inner = value_of(node.args[PRODUCTS[node.target][0]]).shape
-    return int(rows * inner * value_of(node).shape[1])
+    return int(value_of(first_factor(node)).numel() * value_of(node).shape[1])
+
+
+def first_factor(node: fx.Node) -> fx.Node:
+    """Return what a product multiplies by the matrix that may be shared."""
+    factor: Any = node.args[PRODUCTS[node.target][0]]
+    return cast(fx.Node, factor)
 
 
 def join(graph: fx.Graph, one: fx.Node, other: fx.Node) -> None:
     """Put one product in the place of two."""
-    place = PRODUCTS[one.target][0]
-    rows = [value_of(node).shape[0] for node in (one, other)]
+    factors = [first_factor(node) for node in (one, other)]
+    rows = [value_of(factor).shape[0] for factor in factors]
     with graph.inserting_after(other):
-        both = graph.call_function(aten.cat.default, ([one.args[place], other.args[place]],))
+        both = graph.call_function(aten.cat.default, (factors,))
+    both.meta["val"] = torch.cat([value_of(factor) for factor in factors])
     arguments = list(one.args)
-    arguments[place] = both
-    both.meta["val"] = torch.cat([value_of(node.args[place]) for node in (one, other)])
+    arguments[PRODUCTS[one.target][0]] = both
     with graph.inserting_after(both):
         product = graph.create_node("call_function", one.target, tuple(arguments))
     product.meta["val"] = torch.cat([value_of(one), value_of(other)])

@@ -46,10 +46,7 @@ def simplified(graph: fx.GraphModule) -> fx.GraphModule:
     Arguments:
         graph: traced, with the values of its nodes.
     """
-    kept = dict(graph.named_buffers())
-    graph = fx.GraphModule(graph, copied(graph.graph))
-    for name, value in kept.items():
-        graph.register_buffer(name, value)
+    graph = copied(graph)
     moving = moving_nodes(graph.graph)
     compute_once(graph.graph, moving)
     for node in graph.graph.nodes:
@@ -77,13 +74,15 @@ def let_strides_differ(graph: fx.Graph) -> None:
             node.target = aten.reshape.default
 
 
-def copied(graph: fx.Graph) -> fx.Graph:
-    """Return a copy of a graph, its output included."""
+def copied(graph: fx.GraphModule) -> fx.GraphModule:
+    """Return a copy of a graph, its output and its constants included."""
     new = fx.Graph()
     places: dict[fx.Node, fx.Node] = {}
-    results = new.graph_copy(graph, places)
-    new.output(results)
-    return new
+    new.output(new.graph_copy(graph.graph, places))
+    found = fx.GraphModule(graph, new)
+    for name, value in graph.named_buffers():
+        found.register_buffer(name, value)
+    return found
 
 
 def moving_nodes(graph: fx.Graph) -> set[fx.Node]:

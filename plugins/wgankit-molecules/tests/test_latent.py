@@ -9,7 +9,8 @@ from rdkit import Chem
 from typer.testing import CliRunner
 
 import wgankit
-from wgankit import DataError, RunError, SettingError, cli, recipes, report
+from wgankit import DataError, RunError, SettingError, cli, report
+from wgankit import settings as recipe_settings
 from wgankit.domain import Workshop
 from wgankit.objective import Relativistic
 from wgankit.progress import Silent
@@ -273,8 +274,8 @@ def test_the_game_can_be_another_by_name(smiles, tmp_path, no_reports, monkeypat
         played.append(more["objective"])
         return train(*arguments, **more)
 
-    train = recipes.train
-    monkeypatch.setattr(recipes, "train", watch)
+    train = recipe_settings.train
+    monkeypatch.setattr(recipe_settings, "train", watch)
     zero = {"weight": 1.0, "where": "at-both", "shape": "zero-centred", "relative": False}
     other = QUICK | {"objective": "relativistic", "penalty": zero}
     wgankit.recipe("molecules:latent").fit(smiles, out=tmp_path / "run", **other)

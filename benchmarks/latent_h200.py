@@ -2,6 +2,7 @@
 
     python -m benchmarks.latent_h200 tokens --folder F             # once, where rdkit is
     python -m benchmarks.latent_h200 autoencoder --folder F        # again and again until done
+    python -m benchmarks.latent_h200 adopt --folder F              # or that of molecules:moses
     python -m benchmarks.latent_h200 further --folder F            # more of it, if that is wanted
     python -m benchmarks.latent_h200 choose --folder F             # level and temperature
     python -m benchmarks.latent_h200 wgan --folder F               # again and again until done
@@ -34,7 +35,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,12 +52,15 @@ from wgankit.domain import LEARNT
 from wgankit.run import RunFolder
 from wgankit.space import leaves
 from wgankit.spaces import Sphere
+from wgankit_molecules import shipped
 from wgankit_molecules.autoencoder import (
     BLOCK,
+    PRECISIONS,
     Autoencoder,
     autoencoder_from,
     decode_points,
     encode_rows,
+    in_bfloat16,
     reconstruction,
 )
 from wgankit_molecules.autoencoder_training import Schooling, words
@@ -138,7 +142,7 @@ FULL = Scale(
     }
 )  # fmt: skip
 CORE = Scale(
-    {"latent": 128, "encoder": 192, "decoder": 640, "batch": 128, "precision": "bf16-mixed"},
+    {"latent": 128, "encoder": 192, "decoder": 640, "batch": 128, "precision": "auto"},
     points=60_000, width=256, depth=2, batch=256, rate=6e-4, ema=0.995, warm=10, timed=60,
 )  # fmt: skip
 TINY = Scale(
@@ -260,6 +264,37 @@ def train_autoencoder(job: Job) -> int:
     rows = train_on(job.rows())
     school = schooling_of(job, rows, job.plan.number("lessons", lambda: decide_lessons(job, rows)))
     return teach(job, school)
+
+
+def adopt(job: Job) -> int:
+    """Begin with the autoencoder of the run that travels with wgankit-molecules.
+
+    Raises:
+        RunError: it has other tokens or sizes than the folder's.
+    """
+    run = RunFolder(shipped.moses())
+    theirs, ours = run.read_config()["vocabulary"], job.vocabulary()
+    settings = theirs["autoencoder"]
+    if any(theirs[name] != ours[name] for name in ("tokens", "length")):
+        raise wgankit.RunError(
+            f"{job.folder} has {len(ours['tokens'])} tokens in rows of {ours['length']}, and "
+            f"molecules:moses others, {len(theirs['tokens'])} in rows of {theirs['length']}; make "
+            "its own first, without --tiny: tokens"
+        )
+    sizes = ("latent", "encoder", "decoder", "batch")
+    if any(settings[name] != job.scale.autoencoder[name] for name in sizes):
+        raise wgankit.RunError("molecules:moses has the sizes for one core; add: --core")
+    learnt, begins = states.load(run.data)[LEARNT], "autoencoder."
+    state = {
+        name.removeprefix(begins): one for name, one in learnt.items() if name.startswith(begins)
+    }
+    kept = {name: theirs[name] for name in ("autoencoder", "reconstruction")}
+    states.write_text(job.folder / "vocabulary.json", json.dumps({**ours, **kept}) + "\n")
+    each = len(train_on(job.rows())) // settings["batch"]
+    job.plan.replace("lessons", round(settings["epochs"] * each))
+    write_parts(state, job.folder, "autoencoder")
+    print(f"molecules:moses after {settings['epochs']:.2f} epochs")
+    return DONE
 
 
 def train_further(job: Job) -> int:
@@ -443,6 +478,7 @@ def choose(job: Job, law: str) -> int:
 def training_of(job: Job, points: Tensor, steps: int) -> wgankit.Training:
     """Return the WGAN at its beginning."""
     scale, latent, level = job.scale, points.shape[1], level_of(job)
+    low = in_bfloat16(scale.autoencoder["precision"], job.device)
     with states.seeded(0):
         generator = generator_of(job, law_of(moved(points, level)))
         critic = LatentCritic(latent, width=scale.width, depth=scale.depth)
@@ -452,7 +488,7 @@ def training_of(job: Job, points: Tensor, steps: int) -> wgankit.Training:
         generator_rate=scale.rate, critic_rate=scale.rate, betas=(0.0, 0.9),
         schedule=lambda step: max(0.05, min(1.0, 2 * (1 - step / steps))), ema=scale.ema,
         prepare=Prepared(level), device=job.device.type,
-        precision="32-true" if job.scale is TINY else "bf16-mixed",
+        precision="bf16-mixed" if low else "32-true",
     )  # fmt: skip
 
 
@@ -560,6 +596,9 @@ def ship(job: Job, out: Path) -> int:
 PARTS = ("tokens", "autoencoder", "choose", "wgan", "sample", "ship")
 """In the order in which they are run."""
 
+ADOPT = "adopt"
+"""A part that may take the autoencoder's place."""
+
 FURTHER = "further"
 """A part that may follow the autoencoder."""
 
@@ -567,7 +606,7 @@ FURTHER = "further"
 def main(arguments: list[str] | None = None) -> int:
     """Run a part; the exit code is 0 if it is done and 3 if it has to be called again."""
     reader = parts.parser(
-        "latent_h200", "molecules:latent in parts", (*PARTS, FURTHER),
+        "latent_h200", "molecules:latent in parts", (*PARTS, ADOPT, FURTHER),
         budget="16 autoencoder and further, 8 wgan",
     )  # fmt: skip
     reader.add_argument("-n", "--count", type=int, default=30_000, help="strings to draw")
@@ -576,6 +615,10 @@ def main(arguments: list[str] | None = None) -> int:
         help="where points come from; normal for choose, generator for sample",
     )  # fmt: skip
     reader.add_argument("--out", type=Path, help="run folder that ship makes; F/run")
+    reader.add_argument("--precision", choices=tuple(PRECISIONS), help="of all that is trained")
+    reader.add_argument(
+        "--top", type=float, help="share of strings at the highest level; of the same parts"
+    )
     return parts.call(reader.parse_args(arguments), PARTS, run)
 
 
@@ -584,9 +627,12 @@ def run(part: str, options: argparse.Namespace) -> int:
     usual = (
         0.02 if options.tiny else {"autoencoder": 16.0, FURTHER: 16.0, "wgan": 8.0}.get(part, 0.0)
     )
+    scale = TINY if options.tiny else CORE if options.core else FULL
+    told = {"precision": options.precision, "top": options.top}
+    told = {name: value for name, value in told.items() if value is not None}
     job = Job(
         options.folder,
-        TINY if options.tiny else CORE if options.core else FULL,
+        replace(scale, autoencoder={**scale.autoencoder, **told}),
         torch.device(options.device),
         time.monotonic() + 60 * options.minutes,
         60 * (options.budget or usual),
@@ -594,6 +640,7 @@ def run(part: str, options: argparse.Namespace) -> int:
     works: dict[str, Callable[[], int]] = {
         "tokens": lambda: make_tokens(job, options.tiny),
         "autoencoder": lambda: train_autoencoder(job),
+        ADOPT: lambda: adopt(job),
         FURTHER: lambda: train_further(job),
         "choose": lambda: choose(job, options.law or "normal"),
         "wgan": lambda: train_wgan(job),

@@ -8,7 +8,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 from wgankit import quicker
-from wgankit.quicker import folded, quickened
+from wgankit.compiled import by_compiler
+from wgankit.quicker import apart, folded, quickened
 
 aten = torch.ops.aten
 
@@ -199,3 +200,56 @@ def test_the_quicker_library_is_found_while_a_graph_is_traced():
     matrix = torch.randn(300, 300)
     text = both(torch.mm, matrix, matrix)[2]
     assert ("wgankit" in text) == quicker.onednn_is_quicker()
+
+
+def sums(x, w, v, b):
+    """Sums with products of every kind that derivatives bring: biases, sums of two, turned ones."""
+    layer = torch.addmm(b, x, w)
+    other = layer + x @ v
+    return other, (x.t() @ x).t() + w, 1.0 + x @ w, other.t() + torch.addmm(b, x, v).t()
+
+
+def sums_apart(kind):
+    source = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(*shape, generator=source) for shape in ((5, 4), (4, 4), (4, 4), (4,))]
+    inputs = [one.to(kind) for one in inputs]
+    graph = make_fx(sums)(*inputs)
+    return inputs, graph, apart(make_fx(sums)(*inputs))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_nothing_is_added_inside_a_product(kind):
+    inputs, graph, other = sums_apart(kind)
+
+    def count(one, target):
+        return [node.target for node in one.graph.nodes].count(target)
+
+    assert (count(graph, aten.addmm.default), count(other, aten.addmm.default)) == (2, 0)
+    # A number, and a sum of two results that are no products, are added as they were.
+    assert (count(graph, aten.add.Tensor), count(other, aten.add.Tensor)) == (4, 2)
+    assert count(other, aten.sub.Tensor) == 4
+    for found, wanted in zip(other(*inputs), graph(*inputs), strict=True):
+        assert error(found, wanted) < 4 * torch.finfo(kind).eps
+
+
+def test_sums_in_bfloat16_are_rounded_once():
+    inputs, graph, other = sums_apart(torch.bfloat16)
+    assert str(other.graph) == str(graph.graph)
+    for found, wanted in zip(other(*inputs), graph(*inputs), strict=True):
+        assert torch.equal(found, wanted)
+
+
+@pytest.mark.slow
+def test_the_compiler_leaves_sums_beside_products():
+    source = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(*shape, generator=source) for shape in ((64, 32), (32, 32), (32, 32), (32,))
+    ]
+    graph = make_fx(sums)(*inputs)
+    run = by_compiler(graph, inputs)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        results = run(*inputs)
+    names = {event.name for event in seen.events()}
+    assert names & {"aten::mm", "aten::addmm"} == {"aten::mm"}
+    for found, wanted in zip(results, graph(*inputs), strict=True):
+        assert error(found, wanted) < 1e-6

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from wgankit.errors import CompileWarning
 from wgankit.joint import joined
-from wgankit.quicker import quickened
+from wgankit.quicker import apart, quickened
 from wgankit.simpler import simplified
 from wgankit.state import read_rng, set_rng
 from wgankit.tracing import Draw, Networks, trace
@@ -258,6 +258,8 @@ def by_compiler(graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., An
     import torch._inductor
 
     quick = quickened(joined(graph, inputs), inputs)
+    if all(one.device.type == "cpu" for one in inputs):
+        quick = apart(quick)
     run: Callable[..., Any] = torch._inductor.compile(quick, list[Any](inputs))
     return run
 

@@ -38,6 +38,9 @@ THIN, THINNEST = 8, 3
 TALL = 2**13
 """Numbers of the other factor from which turning a thin product (3 microseconds) pays."""
 
+EXACT = (torch.float32, torch.float64)
+"""Types in which two roundings are as good as one."""
+
 FEW = 4
 """Channels that are few: those of pictures."""
 
@@ -133,8 +136,7 @@ def multiplied_and_added(added: Tensor, a: Tensor, b: Tensor) -> Tensor | None:
 def is_thin(a: Tensor, b: Tensor) -> bool:
     """Return whether a product has few columns, and BLAS would take a slow way to them."""
     few = 2 <= b.shape[1] <= THIN and a.shape[0] * a.shape[1] >= TALL
-    kinds = (torch.float32, torch.float64)
-    return few and a.dtype == b.dtype in kinds and (is_turned(a) or not is_turned(b))
+    return few and a.dtype == b.dtype in EXACT and (is_turned(a) or not is_turned(b))
 
 
 def thin(a: Tensor, b: Tensor) -> Tensor:
@@ -175,6 +177,48 @@ def seconds_of(way: Callable[..., Tensor], a: Tensor, b: Tensor) -> float:
     begun = time.perf_counter()
     way(a, b)
     return time.perf_counter() - begun
+
+
+def apart(graph: fx.GraphModule) -> fx.GraphModule:
+    """Return a graph in which nothing is added inside a product, for a compiler to read.
+
+    BLAS adds to a product what lies in its place, so that biases and other summands are copied
+    there first, and a compiler makes such a product of every sum with one.  On its own the addition
+    costs nothing, because it becomes a part of what is done with the product anyway.  It is written
+    as a - (-b), the same number, which a compiler of torch 2.13 leaves as it is.
+
+    Arguments:
+        graph: traced; its products lie on a CPU.
+    """
+    nodes = graph.graph
+    for node in list(nodes.nodes):
+        value = node.meta.get("val")
+        if node.kwargs or not isinstance(value, Tensor) or value.dtype not in EXACT:
+            continue
+        with nodes.inserting_before(node):
+            if node.target is aten.addmm.default:
+                added, a, b = node.args
+                found = nodes.call_function(aten.mm.default, (a, b))
+            elif node.target is aten.add.Tensor and any(map(is_product, node.args)):
+                found, added = sorted(node.args, key=is_product, reverse=True)
+                if not isinstance(added, fx.Node):
+                    continue
+            else:
+                continue
+            minus = nodes.call_function(aten.neg.default, (added,))
+            whole = nodes.call_function(aten.sub.Tensor, (found, minus))
+        node.replace_all_uses_with(whole)
+        nodes.erase_node(node)
+    graph.recompile()
+    return graph
+
+
+def is_product(argument: Any) -> bool:
+    """Return whether an operation's argument is a product of matrices, or one turned round."""
+    if not isinstance(argument, fx.Node):
+        return False
+    turned = argument.target is aten.t.default and is_product(argument.args[0])
+    return turned or argument.target is aten.mm.default
 
 
 # ---- convolutions -----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from scipy.stats import chisquare, kstest
 
 from wgankit import RunError, SettingError
 from wgankit.progress import Silent, Teller
+from wgankit_molecules import autoencoder
 from wgankit_molecules import autoencoder_training as training
 from wgankit_molecules.autoencoder import (
     Autoencoder,
@@ -183,6 +184,37 @@ def test_levels_are_uniform_in_their_angle_and_some_are_nothing(rows):
     assert float((levels == 0).float().mean()) == pytest.approx(0.25, abs=0.015)
     angles = levels[levels > 0].atan() / math.atan(3.0)
     assert kstest(angles.numpy(), "uniform").pvalue > 0.01
+
+
+def test_a_share_of_the_strings_is_moved_as_far_as_any(rows):
+    made = fresh(rows, highest=3.0, clear=0.25, top=0.5)
+    torch.manual_seed(0)
+    levels = made.levels(20_000)
+    top = levels.isclose(torch.tensor(3.0))
+    assert float((levels == 0).float().mean()) == pytest.approx(0.25, abs=0.015)
+    assert float(top.float().mean()) == pytest.approx(0.5, abs=0.015)
+    angles = levels[(levels > 0) & ~top].atan() / math.atan(3.0)
+    assert kstest(angles.numpy(), "uniform").pvalue > 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("quicker", "same"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_the_quicker_precision_is_taken_unless_one_is_named(rows, monkeypatch, quicker, same):
+    monkeypatch.setattr(autoencoder, "bfloat16_is_quicker", lambda kind: quicker)
+    points = {name: fresh(rows, precision=name).encode(rows) for name in autoencoder.PRECISIONS}
+    assert torch.equal(points["auto"], points[same])
+    assert not torch.equal(points["bf16-mixed"], points["32-true"])
+
+
+@pytest.mark.parametrize(("low", "quicker"), [(0.5, True), (0.9, False), (2.0, False)])
+def test_bfloat16_is_taken_where_it_is_clearly_quicker(monkeypatch, low, quicker):
+    def seconds(a, b):
+        return low if a.dtype == b.dtype == torch.bfloat16 else 1.0
+
+    monkeypatch.setattr(autoencoder, "seconds_of_product", seconds)
+    found = autoencoder.bfloat16_is_quicker.__wrapped__
+    assert found("cpu") is quicker
+    assert not found("mps")
 
 
 def test_points_are_moved_each_by_its_own_level():
@@ -392,7 +424,9 @@ def test_rates_grow_and_then_fall(rows):
         ({"clear": -0.1}, "share in"),
         ({"highest": -1}, ">= 0"),
         ({"epochs": 0}, "> 0"),
-        ({"precision": "16"}, "precision is one of"),
+        ({"precision": "16"}, "is one of auto, 32-true, bf16-mixed; got '16'"),
+        ({"top": 1.1}, "share in"),
+        ({"top": 0.6, "clear": 0.5}, "together at most 1"),
     ],
 )
 def test_settings_that_cannot_work_are_named(wrong, match):

@@ -6,6 +6,10 @@ import pytest
 import torch
 
 import wgankit
+from wgankit import state as states
+from wgankit.run import RunFolder
+from wgankit_molecules import shipped
+from wgankit_molecules.tokens import packed
 
 h200 = pytest.importorskip("benchmarks.latent_h200")
 
@@ -46,6 +50,47 @@ def test_all_parts_in_calls_of_one_step_each(tmp_path, monkeypatch, capsys):
         "tokens.bin", "vocabulary.json", "plan.json", "autoencoder", "generator", "samples.smi"
     }  # fmt: skip
     assert "come back" in capsys.readouterr().out
+
+
+def test_the_autoencoder_that_travels_along_can_be_trained_further(tmp_path, monkeypatch):
+    run = RunFolder(shipped.moses())
+    vocabulary, data = run.read_config()["vocabulary"], states.load(run.data)
+    _, rows = data["points"]
+    (tmp_path / "tokens.bin").write_bytes(packed(rows))
+    ours = {"tokens": vocabulary["tokens"], "length": vocabulary["length"], "counts": [1]}
+    (tmp_path / "vocabulary.json").write_text(json.dumps(ours))
+    common = ["--folder", str(tmp_path), "--device", "cpu", "--precision", "32-true"]
+    with pytest.raises(wgankit.RunError, match="add: --core"):
+        h200.main(["adopt", *common])
+    assert h200.main(["adopt", *common, "--core"]) == h200.DONE
+    known, plan = (
+        json.loads((tmp_path / name).read_text()) for name in ("vocabulary.json", "plan.json")
+    )
+    assert known == ours | {name: vocabulary[name] for name in ("autoencoder", "reconstruction")}
+    each = len(rows) * 9 // 10 // 128
+    assert plan == {"lessons": round(vocabulary["autoencoder"]["epochs"] * each)}
+    made = h200.autoencoder_of(h200.Job(tmp_path, h200.CORE, torch.device("cpu"), 0.0, 0.0))
+    cosines = (h200.encode_rows(made, rows[:50]) * data["points"][0][:50]).mean(1)
+    assert float(cosines.min()) > 0.999
+    monkeypatch.setattr(h200, "RETURNED", 200)
+    had = plan["lessons"]
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {f"lessons after {had}": 2}))
+    further = ["further", *common, "--core", "--minutes", "1", "--top", "0.5"]
+    assert h200.main(further) == h200.DONE
+    known, plan = (
+        json.loads((tmp_path / name).read_text()) for name in ("vocabulary.json", "plan.json")
+    )
+    assert plan["lessons"] == had + 2
+    assert known["autoencoder"]["top"] == 0.5
+    # Two steps from nothing would give nothing back.
+    assert known["reconstruction"] > 0.9
+
+
+def test_the_autoencoder_that_travels_along_has_tokens_of_its_own(tmp_path):
+    common = ["--folder", str(tmp_path), "--device", "cpu"]
+    assert h200.main(["tokens", *common, "--tiny"]) == h200.DONE
+    with pytest.raises(wgankit.RunError, match="make its own first, without --tiny: tokens"):
+        h200.main(["adopt", *common, "--core"])
 
 
 def test_a_state_in_parts_is_the_state(tmp_path, monkeypatch):

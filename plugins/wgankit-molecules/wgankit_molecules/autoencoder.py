@@ -24,7 +24,9 @@ with attention, and on a GPU no more than a few milliseconds; figures are in doc
 
 from __future__ import annotations
 
+import functools
 import math
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast, final
 
@@ -35,7 +37,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wgankit.errors import RunError, SettingError
-from wgankit.iteration import precision_named
 from wgankit_molecules.latent_networks import moved, onto_sphere
 from wgankit_molecules.tokens import END, lengths
 
@@ -47,6 +48,7 @@ AUTOENCODER: dict[str, Any] = {
     "questions": 8,
     "highest": 4.0,
     "clear": 0.2,
+    "top": 0.0,
     "forget": 0.0,
     "sketch": 0.3,
     "epochs": 10,
@@ -54,15 +56,17 @@ AUTOENCODER: dict[str, Any] = {
     "rate": 2e-3,
     "decay": 0.01,
     "warm_up": 100,
-    "precision": "bf16-mixed",
+    "precision": "auto",
 }
 """Settings of an autoencoder.
 
 `latent` is n; `encoder` and `decoder` are widths, `layers` those of the decoder; `highest` is the
-highest level that points are moved by in training, and `clear` the share of strings whose points
-stay where they are; `forget` is the share of tokens that the decoder is not shown in training, so
-that it asks the point; `sketch` the weight of a second, parallel guess of all tokens from the
-point, which teaches the encoder from the first step on; `epochs` may be a fraction.
+highest level that points are moved by in training, `clear` the share of strings whose points stay
+where they are and `top` the share of those that are moved as far as that; `forget` is the share of
+tokens that the decoder is not shown in training, so that it asks the point; `sketch` the weight of
+a second, parallel guess of all tokens from the point, which teaches the encoder from the first step
+on; `epochs` may be a fraction; `precision` is "bf16-mixed", "32-true" or "auto", whichever of them
+multiplies faster where it is trained.
 """
 
 SKETCH = 512
@@ -89,6 +93,12 @@ BLOCK = 256
 Products of matrices of one size are rounded alike, so what a point says does not depend on how many
 are decoded with it.
 """
+
+PRECISIONS = {"auto": None, "32-true": False, "bf16-mixed": True}
+"""Whether products are in bfloat16, by the name of a precision; None where time decides."""
+
+CLEARLY = 1.2
+"""How much faster bfloat16 has to be to be taken."""
 
 CELLS = 16
 """Cells along a coordinate's unit in which all points draw tokens by the same numbers."""
@@ -235,7 +245,6 @@ class Autoencoder(nn.Module):
         self.sketch = nn.Sequential(
             nn.Linear(TOLD, SKETCH), nn.GELU(), nn.Linear(SKETCH, length * (tokens + 1))
         )
-        self.low = precision_named(chosen["precision"])
 
     def encode(self, rows: Tensor) -> Tensor:
         """Return the points `(B, n)` of rows `(B, T)`, of length sqrt(n)."""
@@ -298,11 +307,13 @@ class Autoencoder(nn.Module):
     def levels(self, count: int) -> Tensor:
         """Return levels of a batch `(count,)`: uniform in the angle, the tangent of which they are.
 
-        A share `clear` of them is 0.
+        A share `clear` of them is 0, and a share `top` the highest.
         """
         highest = math.atan(self.settings["highest"])
-        stay: Tensor = torch.rand(count) < self.settings["clear"]
-        return torch.tan(highest * torch.rand(count)).masked_fill(stay, 0.0)
+        lot = torch.rand(count)
+        stay, top = lot < self.settings["clear"], lot >= 1 - self.settings["top"]
+        angles = highest * torch.rand(count).masked_fill(top, 1.0)
+        return torch.tan(angles).masked_fill(stay, 0.0)
 
     def _shown(self, wanted: Tensor) -> Tensor:
         """Return the tokens before each wanted one, some of them forgotten."""
@@ -311,7 +322,40 @@ class Autoencoder(nn.Module):
         return functional.pad(before * kept, (1, 0), value=self.decoder.begin)
 
     def _precision(self, device: torch.device) -> torch.autocast:
-        return torch.autocast(device.type, self.low, enabled=self.low is not None)
+        low = in_bfloat16(self.settings["precision"], device)
+        return torch.autocast(device.type, torch.bfloat16, enabled=low)
+
+
+def in_bfloat16(precision: str, device: torch.device) -> bool:
+    """Return whether products are in bfloat16 on a device, for any of `PRECISIONS`."""
+    asked = PRECISIONS[precision]
+    return bfloat16_is_quicker(device.type) if asked is None else asked
+
+
+@functools.cache
+def bfloat16_is_quicker(kind: str) -> bool:
+    """Return whether a kind of device clearly multiplies faster in bfloat16.
+
+    On a CPU it is timed once, in turns: some have no such products and imitate them, and some that
+    have them take twice the time of float32's.
+    """
+    if kind != "cpu":
+        return kind == "cuda" and torch.cuda.is_bf16_supported()
+    # Shapes of a recurrent layer's step.
+    full = torch.ones(128, 512), torch.ones(512, 1_536)
+    rounds = [
+        [seconds_of_product(a, b), seconds_of_product(a.bfloat16(), b.bfloat16())]
+        for a, b in [full] * 10
+    ]
+    slow, quick = (min(column) for column in zip(*rounds, strict=True))
+    return bool(slow > CLEARLY * quick)
+
+
+def seconds_of_product(a: Tensor, b: Tensor) -> float:
+    """Return the time of one product."""
+    begun = time.perf_counter()
+    torch.mm(a, b)
+    return time.perf_counter() - begun
 
 
 def uniform_numbers(points: Tensor, count: int, *, seed: int = 0) -> Tensor:
@@ -400,11 +444,21 @@ def settings_from(given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} of an autoencoder is a whole number of at least {least}; "
                 f"got {chosen[name]!r}"
             )
-    for name in ("forget", "clear"):
+    for name in ("forget", "clear", "top"):
         if not 0 <= chosen[name] <= 1:
             raise SettingError(f"{name} is a share in [0, 1]; got {chosen[name]!r}")
+    if chosen["clear"] + chosen["top"] > 1:
+        raise SettingError(
+            "clear and top are shares of the same strings, together at most 1; got "
+            f"{chosen['clear']!r} and {chosen['top']!r}"
+        )
     if not (chosen["highest"] >= 0 and chosen["sketch"] >= 0):
         raise SettingError("highest and sketch of an autoencoder are numbers >= 0")
+    if chosen["precision"] not in PRECISIONS:
+        raise SettingError(
+            f"precision of an autoencoder is one of {', '.join(PRECISIONS)}; "
+            f"got {chosen['precision']!r}"
+        )
     if not (chosen["rate"] > 0 and chosen["epochs"] > 0):
         raise SettingError("rate and epochs of an autoencoder are numbers > 0")
     return chosen

@@ -20,7 +20,8 @@ and nine tenths of `--budget`, and written down in `plan.json`.
 
 `choose` samples the normal law of moved points at several levels and temperatures, and keeps what
 is best by held-out molecules of the training set; no test set is looked at.  After the WGAN,
-`choose --law generator` does so again for the temperature alone.  `sample --law` puts the normal
+`choose --law generator` does so again for the temperature alone, and then once more around the best
+one, with all molecules that are held out.  `sample --law` puts the normal
 law (`normal`) or moved held-out molecules (`held-out`) in the generator's place.
 
     python -m benchmarks.latent_h200 all --tiny --folder F
@@ -98,6 +99,10 @@ CHOSEN_BY = 2_000
 
 LEVELS, TEMPERATURES = (1.3, 1.7, 2.2, 3.0, 4.0), (0.6, 0.8, 1.0)
 """What is chosen from: each level at each temperature."""
+
+BESIDE, FINELY_BY = (-0.1, -0.05, 0.0, 0.05), HELD_OUT
+"""Temperatures around the best one that the generator's is chosen from, and by how many samples and
+held-out molecules."""
 
 LEAST_VALID, LEAST_NOVEL, DEAR = 0.97, 0.90, 10.0
 """Shares below which the choice pays, in units of FCD for a share of 1."""
@@ -426,12 +431,12 @@ class Judge:
         }
 
 
-def judge_of(job: Job) -> Judge:
-    """Return who judges."""
+def judge_of(job: Job, count: int) -> Judge:
+    """Return who judges by so many held-out molecules."""
     from wgankit_molecules.moses_chemnet import features, law
 
     rows, vocabulary = job.rows(), job.vocabulary()
-    real = decode_tokens(held_out(rows)[-CHOSEN_BY:], vocabulary)
+    real = decode_tokens(held_out(rows)[-count:], vocabulary)
     print(f"judged by {len(real):,} held-out molecules", flush=True)
     known = frozenset(decode_tokens(train_on(rows), vocabulary))
     return Judge(known, law(features(real)))
@@ -446,26 +451,35 @@ def badness(figures: Mapping[str, float]) -> float:
 
 def choose(job: Job, law: str) -> int:
     """Choose temperature, and level if the law is not the generator's, and write them down."""
-    made, judge, vocabulary = autoencoder_of(job), judge_of(job), job.vocabulary()
-    points = torch.zeros(0) if law == "generator" else points_of(job, made, LAW_OF)
+    made, vocabulary = autoencoder_of(job), job.vocabulary()
+    generated = law == "generator"
+    points = torch.zeros(0) if generated else points_of(job, made, LAW_OF)
 
-    def bad(level: float, temperature: float) -> float:
-        with states.seeded(2, job.device):
-            drawn = (
-                generated_points(job, CHOSEN_BY)
-                if law == "generator"
-                else normal_points(points, level, CHOSEN_BY)
-            )
-        rows = decode_points(made, drawn, level=level, temperature=temperature)
-        figures = judge.figures(decode_tokens(rows, vocabulary))
-        told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        found = badness(figures)
-        print(f"level {level}, temperature {temperature}: {told}; {found:.3f}", flush=True)
-        return found
+    def best(pairs: Sequence[tuple[float, float]], count: int) -> tuple[float, float]:
+        """Return the level and temperature that so many samples are best with."""
+        judge = judge_of(job, count)
 
-    levels = (level_of(job),) if law == "generator" else LEVELS
-    tried = {pair: bad(*pair) for pair in product(levels, TEMPERATURES)}
-    level, temperature = min(tried, key=lambda pair: tried[pair])
+        def bad(level: float, temperature: float) -> float:
+            with states.seeded(2, job.device):
+                drawn = (
+                    generated_points(job, count)
+                    if generated
+                    else normal_points(points, level, count)
+                )
+            rows = decode_points(made, drawn, level=level, temperature=temperature)
+            figures = judge.figures(decode_tokens(rows, vocabulary))
+            told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            found = badness(figures)
+            print(f"level {level}, temperature {temperature}: {told}; {found:.3f}", flush=True)
+            return found
+
+        return min(pairs, key=lambda pair: bad(*pair))
+
+    levels = (level_of(job),) if generated else LEVELS
+    level, temperature = best(list(product(levels, TEMPERATURES)), CHOSEN_BY)
+    if generated:
+        around = [(level, round(temperature + more, 3)) for more in BESIDE]
+        level, temperature = best(around, FINELY_BY)
     chosen = {"level": level, "temperature": temperature}
     states.write_text(job.folder / "vocabulary.json", json.dumps({**vocabulary, **chosen}) + "\n")
     print(f"chosen: {chosen}")

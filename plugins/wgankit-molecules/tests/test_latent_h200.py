@@ -40,9 +40,11 @@ def test_all_parts_in_calls_of_one_step_each(tmp_path, monkeypatch, capsys):
     rows = h200.decode_points(made, points, **how)
     assert h200.decode_tokens(rows, known) == shipped.sample(20, seed=1)
     monkeypatch.setattr(h200, "TEMPERATURES", (0.6,))
+    monkeypatch.setattr(h200, "FINELY_BY", 40)
+    monkeypatch.setattr(h200, "BESIDE", (0.1,))
     assert h200.main(["choose", *common, "--law", "generator"]) == h200.DONE
     tempered = json.loads((folder / "vocabulary.json").read_text())
-    assert (tempered["level"], tempered["temperature"]) == (0.5, 0.6)
+    assert (tempered["level"], tempered["temperature"]) == (0.5, 0.7)
     for law in ("normal", "held-out"):
         assert h200.main(["sample", *common, "-n", "30", "--law", law]) == h200.DONE
         assert (folder / f"samples-{law}.smi").is_file()

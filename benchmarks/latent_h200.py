@@ -56,12 +56,10 @@ from wgankit.spaces import Sphere
 from wgankit_molecules import shipped
 from wgankit_molecules.autoencoder import (
     BLOCK,
-    PRECISIONS,
     Autoencoder,
     autoencoder_from,
     decode_points,
     encode_rows,
-    in_bfloat16,
     reconstruction,
 )
 from wgankit_molecules.autoencoder_training import Schooling, words
@@ -74,6 +72,7 @@ from wgankit_molecules.latent_networks import (
     moved,
     onto_sphere,
 )
+from wgankit_molecules.precision import PRECISIONS, in_bfloat16
 from wgankit_molecules.tokens import decode_tokens, encode_tokens, lengths, packed, unpacked
 
 if TYPE_CHECKING:

@@ -11,20 +11,19 @@ from scipy.stats import chisquare, kstest
 
 from wgankit import RunError, SettingError
 from wgankit.progress import Silent, Teller
-from wgankit_molecules import autoencoder
 from wgankit_molecules import autoencoder_training as training
+from wgankit_molecules import precision
 from wgankit_molecules.autoencoder import (
     Autoencoder,
     autoencoder_from,
     decode_points,
-    drawn,
     encode_rows,
     reconstruction,
     surprise_of,
-    uniform_numbers,
 )
 from wgankit_molecules.autoencoder_training import Schooling, shuffled, train_autoencoder
 from wgankit_molecules.data import qm9_10k
+from wgankit_molecules.drawing import drawn, uniform_numbers
 from wgankit_molecules.latent_networks import moved
 from wgankit_molecules.tokens import encode_tokens, lengths
 
@@ -200,8 +199,8 @@ def test_a_share_of_the_strings_is_moved_as_far_as_any(rows):
 @torch.no_grad()
 @pytest.mark.parametrize(("quicker", "same"), [(True, "bf16-mixed"), (False, "32-true")])
 def test_the_quicker_precision_is_taken_unless_one_is_named(rows, monkeypatch, quicker, same):
-    monkeypatch.setattr(autoencoder, "bfloat16_is_quicker", lambda kind: quicker)
-    points = {name: fresh(rows, precision=name).encode(rows) for name in autoencoder.PRECISIONS}
+    monkeypatch.setattr(precision, "bfloat16_is_quicker", lambda kind: quicker)
+    points = {name: fresh(rows, precision=name).encode(rows) for name in precision.PRECISIONS}
     assert torch.equal(points["auto"], points[same])
     assert not torch.equal(points["bf16-mixed"], points["32-true"])
 
@@ -211,8 +210,8 @@ def test_bfloat16_is_taken_where_it_is_clearly_quicker(monkeypatch, low, quicker
     def seconds(a, b):
         return low if a.dtype == b.dtype == torch.bfloat16 else 1.0
 
-    monkeypatch.setattr(autoencoder, "seconds_of_product", seconds)
-    found = autoencoder.bfloat16_is_quicker.__wrapped__
+    monkeypatch.setattr(precision, "seconds_of_product", seconds)
+    found = precision.bfloat16_is_quicker.__wrapped__
     assert found("cpu") is quicker
     assert not found("mps")
 

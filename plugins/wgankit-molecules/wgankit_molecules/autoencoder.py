@@ -24,20 +24,18 @@ with attention, and on a GPU no more than a few milliseconds; figures are in doc
 
 from __future__ import annotations
 
-import functools
 import math
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast, final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from wgankit.errors import RunError, SettingError
+from wgankit_molecules.drawing import drawn, uniform_numbers
 from wgankit_molecules.latent_networks import moved, onto_sphere
+from wgankit_molecules.precision import PRECISIONS, in_bfloat16
 from wgankit_molecules.tokens import END, lengths
 
 AUTOENCODER: dict[str, Any] = {
@@ -93,15 +91,6 @@ BLOCK = 256
 Products of matrices of one size are rounded alike, so what a point says does not depend on how many
 are decoded with it.
 """
-
-PRECISIONS = {"auto": None, "32-true": False, "bf16-mixed": True}
-"""Whether products are in bfloat16, by the name of a precision; None where time decides."""
-
-CLEARLY = 1.2
-"""How much faster bfloat16 has to be to be taken."""
-
-CELLS = 16
-"""Cells along a coordinate's unit in which all points draw tokens by the same numbers."""
 
 
 @final
@@ -324,89 +313,6 @@ class Autoencoder(nn.Module):
     def _precision(self, device: torch.device) -> torch.autocast:
         low = in_bfloat16(self.settings["precision"], device)
         return torch.autocast(device.type, torch.bfloat16, enabled=low)
-
-
-def in_bfloat16(precision: str, device: torch.device) -> bool:
-    """Return whether products are in bfloat16 on a device, for any of `PRECISIONS`."""
-    asked = PRECISIONS[precision]
-    return bfloat16_is_quicker(device.type) if asked is None else asked
-
-
-@functools.cache
-def bfloat16_is_quicker(kind: str) -> bool:
-    """Return whether a kind of device clearly multiplies faster in bfloat16.
-
-    On a CPU it is timed once, in turns: some have no such products and imitate them, and some that
-    have them take twice the time of float32's.
-    """
-    if kind != "cpu":
-        return kind == "cuda" and torch.cuda.is_bf16_supported()
-    # Shapes of a recurrent layer's step.
-    full = torch.ones(128, 512), torch.ones(512, 1_536)
-    rounds = [
-        [seconds_of_product(a, b), seconds_of_product(a.bfloat16(), b.bfloat16())]
-        for a, b in [full] * 10
-    ]
-    slow, quick = (min(column) for column in zip(*rounds, strict=True))
-    return bool(slow > CLEARLY * quick)
-
-
-def seconds_of_product(a: Tensor, b: Tensor) -> float:
-    """Return the time of one product."""
-    begun = time.perf_counter()
-    torch.mm(a, b)
-    return time.perf_counter() - begun
-
-
-def uniform_numbers(points: Tensor, count: int, *, seed: int = 0) -> Tensor:
-    """Return numbers that look drawn uniformly from [0, 1), always the same for a point.
-
-    They are a hash of the point's cell in a grid, so that neither the batch nor the last bits of a
-    point change them.  The points of a generator come from the seed of the sampling, and so do
-    these.
-
-    Arguments:
-        points: `(B, n)`.
-        count: how many for each.
-        seed: other numbers for the same point.
-
-    Returns:
-        `(B, count)` on the device of the points.  SplitMix64 of G. L. Steele, D. Lea and
-        C. H. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
-    """
-    cells = (points.detach().double() * CELLS).floor().long().cpu().numpy().astype(np.uint64)
-    places = np.arange(max(cells.shape[1], count), dtype=np.uint64)
-    odd = mixed(places[: cells.shape[1]] + mixed(np.array([seed], np.uint64))) | np.uint64(1)
-    keys = mixed((cells * odd).sum(1, dtype=np.uint64))
-    many = mixed(keys[:, None] + (places[:count] + np.uint64(1)) * GOLDEN)
-    return torch.from_numpy((many >> np.uint64(40)).astype(np.float32) * 2**-24).to(points.device)
-
-
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""Two to the 64th over the golden ratio, the step of SplitMix64."""
-
-
-def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return each number with its bits mixed, one to one (SplitMix64's finaliser)."""
-    numbers = numbers + GOLDEN
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    found: NDArray[np.uint64] = numbers ^ (numbers >> np.uint64(31))
-    return found
-
-
-def drawn(scores: Tensor, chances: Tensor) -> Tensor:
-    """Return tokens drawn from the softmax of scores.
-
-    Arguments:
-        scores: `(B, tokens + 1)`.
-        chances: numbers of [0, 1), one for each row, `(B,)`.
-
-    Returns:
-        The first tokens up to which the probabilities sum to more than the chance, `(B,)`.
-    """
-    reached = scores.float().softmax(1).cumsum(1)
-    return (reached <= chances[:, None]).sum(1).clamp_max(scores.shape[1] - 1)
 
 
 def surprise_of(scores: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:

@@ -15,7 +15,12 @@ Above it n searches through a sparse graph are faster there than n^3 sums of a d
 (`python -m benchmarks.paths`).
 """
 
-_CACHE = 2**19
+_CACHE = 2**17
+"""Numbers of all tables that are worked on at once; beside as many sums they fill a megabyte, the
+cache of a processor's core."""
+
+_SHORT = 48
+"""Nodes below which a row is too short for vector instructions, and graphs lie last instead."""
 
 
 def all_distances(lengths: Tensor) -> Tensor:
@@ -62,8 +67,8 @@ def batched_distances(found: Tensor) -> Tensor:
     if found.device.type == "cpu":  # as many at once as the processor's cache holds
         graphs = max(1, _CACHE // max(size**2, 1))
     for some in torch.split(found, graphs):
-        # Rows of a few numbers are too short for vector instructions, columns of graphs are not.
-        turned = some.permute(1, 2, 0).contiguous() if size < 16 else some.permute(1, 2, 0)
+        turned = some.permute(1, 2, 0)
+        turned = turned.contiguous() if size < _SHORT else turned
         over = torch.empty_like(turned)
         for node in range(size):
             torch.add(turned[:, node, None], turned[None, node], out=over)

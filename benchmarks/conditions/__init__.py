@@ -1,0 +1,1 @@
+"""Conditions, smoothness along them, and groups of unequal size: `benchmarks.conditions`."""

@@ -1,0 +1,96 @@
+"""Labels that are mixed, or differentiated, by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+import wgankit
+from benchmarks.conditions.rows import Row, most, near
+from benchmarks.conditions.training import best
+from wgankit import Penalty
+from wgankit.space import Points, leaves, pick
+from wgankit_labels import ConditionedCritic, EachCondition, conditional_w1
+
+CLASSES = 5
+
+
+def labels(quick: bool) -> Iterator[Row]:
+    """What is done with labels elsewhere, in problems whose answer is known."""
+    steps, normed = (400 if quick else 1_500), wgankit.Normed()
+    # Confused classes: the generator answers class 1 when asked for class 0, 10 away.
+    c, x = torch.eye(2), torch.tensor([[0.0], [10.0]])
+    real, fake = (x, c), (x.flip(0), c)
+    exact = conditional_w1(normed, real, fake)
+    ways: list[tuple[str, wgankit.MetricSpace, tuple[float, float]]] = [
+        ("slopes in the point, at its label", EachCondition(normed), near(exact, 0.03)),
+        ("the label differentiated as well", wgankit.Product(normed, normed, p=2), most(3.0)),
+    ]
+    for what, space, target in ways:
+        torch.manual_seed(0)
+        report = wgankit.fit_critic(
+            ConditionedCritic(wgankit.Perceptron(1, width=48, depth=2), 2),
+            in_turn(real),
+            in_turn(fake),
+            space=space,
+            steps=steps,
+            pairs=64,
+            rate=5e-3,
+        )
+        figures = {"W1 within labels": exact, "critic's W1": float(report.w1)}
+        yield Row(f"2 labels confused: {what}", figures, {"critic's W1": target})
+    weight, number = 10.0, torch.arange(CLASSES)
+    for what, fakes, wanted in (
+        ("pairs of one label", number, 1 + 1 / (2 * weight)),
+        ("pairs of any labels", number.repeat(CLASSES), 1 + CLASSES / (2 * weight)),
+    ):
+        slope = best_slope(number.repeat_interleave(len(fakes) // CLASSES), fakes, weight)
+        figures = {"slope by the formula": wanted, "slope reached": slope}
+        yield Row(f"{CLASSES} labels: {what}", figures, {"slope reached": near(wanted, 1e-3)})
+
+
+def in_turn(points: Points) -> Callable[[int], Points]:
+    """Return a law that gives the points one after another, so that two of them keep step."""
+    return lambda count: pick(points, torch.arange(count) % len(points[0]))
+
+
+class Heights(nn.Module):
+    """A number for each place under each label: every critic there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(2 * CLASSES, CLASSES, dtype=torch.float64))
+
+    def forward(self, points: Points) -> Tensor:
+        place, label = points
+        found: Tensor = self.table[place[:, 0], label[:, 0]]
+        return found
+
+
+class Places(wgankit.MetricSpace):
+    """Label k has a real place k and a generated place CLASSES + k, 1 apart; the rest is far."""
+
+    def distance(self, x: Points, y: Points) -> Tensor:
+        one, other = leaves(x)[0][:, 0], leaves(y)[0][:, 0]
+        near_by = one % CLASSES == other % CLASSES
+        return torch.where(near_by, (one != other).double(), 1000.0)
+
+
+def best_slope(reals: Tensor, fakes: Tensor, weight: float) -> float:
+    """Return the slope within labels of the critic that is best for these pairs of the penalty."""
+    space, critic = EachCondition(Places(), price=1.0), Heights()
+    penalty, number = Penalty(weight, relative=False), torch.arange(CLASSES)[:, None]
+    k, j = reals[:, None], fakes[:, None]
+
+    def gap() -> Tensor:
+        real, fake = critic((number, number)), critic((CLASSES + number, number))
+        return torch.sub(real, fake).mean()
+
+    # At the label of the real point, as it is done where labels are mixed.
+    best(
+        critic,
+        lambda: weight * penalty.value(space, critic, (k, k), (CLASSES + j, k)) - gap(),
+    )
+    return float(gap().detach())

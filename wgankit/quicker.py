@@ -192,8 +192,8 @@ def apart(graph: fx.GraphModule) -> fx.GraphModule:
     """
     nodes = graph.graph
     for node in list(nodes.nodes):
-        value = node.meta.get("val")
-        if node.kwargs or not isinstance(value, Tensor) or value.dtype not in EXACT:
+        kind = type_of(node)
+        if node.kwargs or kind not in EXACT:
             continue
         with nodes.inserting_before(node):
             if node.target is aten.addmm.default:
@@ -201,16 +201,24 @@ def apart(graph: fx.GraphModule) -> fx.GraphModule:
                 found = nodes.call_function(aten.mm.default, (a, b))
             elif node.target is aten.add.Tensor and any(map(is_product, node.args)):
                 found, added = sorted(node.args, key=is_product, reverse=True)
-                if not isinstance(added, fx.Node):
+                # Numbers, and truth values, which have no negative, are added as they are.
+                if type_of(added) != kind:
                     continue
             else:
                 continue
             minus = nodes.call_function(aten.neg.default, (added,))
             whole = nodes.call_function(aten.sub.Tensor, (found, minus))
+        whole.meta["val"] = node.meta["val"]
         node.replace_all_uses_with(whole)
         nodes.erase_node(node)
     graph.recompile()
     return graph
+
+
+def type_of(argument: Any) -> torch.dtype | None:
+    """Return the type of an operation's argument, None if that is no tensor."""
+    value = argument.meta.get("val") if isinstance(argument, fx.Node) else None
+    return value.dtype if isinstance(value, Tensor) else None
 
 
 def is_product(argument: Any) -> bool:

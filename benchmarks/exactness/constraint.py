@@ -185,7 +185,7 @@ def _leaky_bound() -> Line:
         torch.manual_seed(seed)
         critic = _network(lambda: nn.LeakyReLU(0.2), 8)
         matrices = [part for part in critic.parameters() if part.dim() == 2]
-        least = [float(torch.linalg.svdvals(matrix).min()) for matrix in matrices]
+        least = [float(torch.linalg.svdvals(matrix.detach()).min()) for matrix in matrices]
         bound = 0.2**3 * math.prod(least)
         worst = min(worst, _gradient_norms(critic, torch.randn(2000, 8)).min().item() / bound)
     return at_least("leaky ReLU, 8 inputs: least gradient / its bound", 1.0, worst)

@@ -1,6 +1,7 @@
 """Flows along edges: exact W1 without a table, its certificate, trees, congestion on trees."""
 
-import time
+import resource
+import sys
 
 import networkx as nx
 import numpy as np
@@ -135,16 +136,22 @@ def test_equal_laws_need_no_flow():
     assert found.flow.abs().max() == 0
 
 
+def largest_memory():
+    """Bytes that this process has held at most."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
 def test_twenty_thousand_nodes_whose_table_would_take_gigabytes():
-    """All distances of 20,000 nodes would fill 3.2 GB; the flow takes a few CPU seconds."""
+    """All distances of 20,000 nodes would fill 3.2 GB."""
     source = np.random.default_rng(0)
     nodes = 20_000
     ends, lengths = random_edges(source, nodes, 8_000)
     mu, nu = source.random(nodes), source.random(nodes)
     mu, nu = mu / mu.sum(), nu / nu.sum()
-    start = time.process_time()
+    before = largest_memory()
     found = flow(nodes, ends, lengths, mu, nu)
-    assert time.process_time() - start < 10  # about 1 s on an idle core
+    assert largest_memory() - before < 2**30
     check_certificate(nodes, ends, lengths, mu, nu, found, within=1e-12)
 
 

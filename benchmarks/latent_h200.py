@@ -51,6 +51,7 @@ from wgankit import Normal, Penalty
 from wgankit import state as states
 from wgankit.domain import LEARNT
 from wgankit.run import RunFolder
+from wgankit.settings import schedule_named
 from wgankit.space import leaves
 from wgankit.spaces import Sphere
 from wgankit_molecules import shipped
@@ -63,6 +64,7 @@ from wgankit_molecules.autoencoder import (
     reconstruction,
 )
 from wgankit_molecules.autoencoder_training import Schooling, words
+from wgankit_molecules.latent import part_of
 from wgankit_molecules.latent_networks import (
     LatentCritic,
     LatentGenerator,
@@ -288,10 +290,7 @@ def adopt(job: Job) -> int:
     sizes = ("latent", "encoder", "decoder", "batch")
     if any(settings[name] != job.scale.autoencoder[name] for name in sizes):
         raise wgankit.RunError("molecules:moses has the sizes for one core; add: --core")
-    learnt, begins = states.load(run.data)[LEARNT], "autoencoder."
-    state = {
-        name.removeprefix(begins): one for name, one in learnt.items() if name.startswith(begins)
-    }
+    state = part_of(states.load(run.data)[LEARNT], "autoencoder.")
     kept = {name: theirs[name] for name in ("autoencoder", "reconstruction")}
     states.write_text(job.folder / "vocabulary.json", json.dumps({**ours, **kept}) + "\n")
     each = len(train_on(job.rows())) // settings["batch"]
@@ -430,14 +429,17 @@ class Judge:
         }
 
 
-def judge_of(job: Job, count: int) -> Judge:
-    """Return who judges by so many held-out molecules."""
+def known_strings(job: Job) -> frozenset[str]:
+    """Return the strings that are trained on."""
+    return frozenset(decode_tokens(train_on(job.rows()), job.vocabulary()))
+
+
+def judge_of(job: Job, known: frozenset[str], count: int) -> Judge:
+    """Return who judges by so many held-out molecules, knowing what is trained on."""
     from wgankit_molecules.moses_chemnet import features, law
 
-    rows, vocabulary = job.rows(), job.vocabulary()
-    real = decode_tokens(held_out(rows)[-count:], vocabulary)
+    real = decode_tokens(held_out(job.rows())[-count:], job.vocabulary())
     print(f"judged by {len(real):,} held-out molecules", flush=True)
-    known = frozenset(decode_tokens(train_on(rows), vocabulary))
     return Judge(known, law(features(real)))
 
 
@@ -451,12 +453,12 @@ def badness(figures: Mapping[str, float]) -> float:
 def choose(job: Job, law: str) -> int:
     """Choose temperature, and level if the law is not the generator's, and write them down."""
     made, vocabulary = autoencoder_of(job), job.vocabulary()
-    generated = law == "generator"
+    generated, known = law == "generator", known_strings(job)
     points = torch.zeros(0) if generated else points_of(job, made, LAW_OF)
 
     def best(pairs: Sequence[tuple[float, float]], count: int) -> tuple[float, float]:
         """Return the level and temperature that so many samples are best with."""
-        judge = judge_of(job, count)
+        judge = judge_of(job, known, count)
 
         def bad(level: float, temperature: float) -> float:
             with states.seeded(2, job.device):
@@ -499,7 +501,7 @@ def training_of(job: Job, points: Tensor, steps: int) -> wgankit.Training:
         generator, critic, points, space=Sphere(math.sqrt(latent)), latent=Normal(scale.inputs),
         penalty=Penalty(weight=10.0), steps=steps, batch=scale.batch, n_critic=scale.n_critic,
         generator_rate=scale.rate, critic_rate=scale.rate, betas=(0.0, 0.9),
-        schedule=lambda step: max(0.05, min(1.0, 2 * (1 - step / steps))), ema=scale.ema,
+        schedule=schedule_named("linear", steps), ema=scale.ema,
         prepare=Prepared(level), device=job.device.type,
         precision="bf16-mixed" if low else "32-true",
     )  # fmt: skip
@@ -630,7 +632,9 @@ def main(arguments: list[str] | None = None) -> int:
     reader.add_argument("--out", type=Path, help="run folder that ship makes; F/run")
     reader.add_argument("--precision", choices=tuple(PRECISIONS), help="of all that is trained")
     reader.add_argument(
-        "--top", type=float, help="share of strings at the highest level; of the same parts"
+        "--top",
+        type=float,
+        help="share of strings that is moved most, in autoencoder and further",
     )
     return parts.call(reader.parse_args(arguments), PARTS, run)
 

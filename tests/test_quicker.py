@@ -215,7 +215,7 @@ def sums_apart(kind):
     inputs = [torch.randn(*shape, generator=source) for shape in ((5, 4), (4, 4), (4, 4), (4,))]
     inputs = [one.to(kind) for one in inputs]
     graph = make_fx(sums)(*inputs)
-    return inputs, graph, apart(make_fx(sums)(*inputs))
+    return inputs, graph, apart(make_fx(sums)(*inputs), inputs)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])

@@ -257,9 +257,7 @@ def by_compiler(graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., An
     """Return a graph's compiled code; the one place that calls the compiler."""
     import torch._inductor
 
-    quick = quickened(joined(graph, inputs), inputs)
-    if all(one.device.type == "cpu" for one in inputs):
-        quick = apart(quick)
+    quick = apart(quickened(joined(graph, inputs), inputs), inputs)
     run: Callable[..., Any] = torch._inductor.compile(quick, list[Any](inputs))
     return run
 

@@ -179,8 +179,8 @@ def seconds_of(way: Callable[..., Tensor], a: Tensor, b: Tensor) -> float:
     return time.perf_counter() - begun
 
 
-def apart(graph: fx.GraphModule) -> fx.GraphModule:
-    """Return a graph in which nothing is added inside a product, for a compiler to read.
+def apart(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
+    """Return a graph, changed in place, in which nothing is added inside a product.
 
     BLAS adds to a product what lies in its place, so that biases and other summands are copied
     there first, and a compiler makes such a product of every sum with one.  On its own the addition
@@ -188,8 +188,11 @@ def apart(graph: fx.GraphModule) -> fx.GraphModule:
     as a - (-b), the same number, which a compiler of torch 2.13 leaves as it is.
 
     Arguments:
-        graph: traced; its products lie on a CPU.
+        graph: traced.
+        inputs: tensors that it is run on; with any that is not on a CPU the graph stays.
     """
+    if any(one.device.type != "cpu" for one in inputs):
+        return graph
     nodes = graph.graph
     for node in list(nodes.nodes):
         kind = type_of(node)

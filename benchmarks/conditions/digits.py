@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import wgankit
-from benchmarks.conditions.training import linear
 from wgankit import Penalty
 from wgankit.errors import MissingPackageError
+from wgankit.settings import schedule_named
 from wgankit.space import Points
 from wgankit_labels import (
     ConditionedCritic,
@@ -127,7 +127,7 @@ def painter(
         generator_rate=2e-3,
         critic_rate=4e-3,
         ema=0.995,
-        schedule=linear(steps),
+        schedule=schedule_named("linear", steps),
         seed=seed,
         device="cpu",
     )

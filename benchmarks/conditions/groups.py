@@ -13,8 +13,7 @@ from torch import Tensor
 
 import wgankit
 from benchmarks.conditions.digits import Digits, Painter, digits, painter
-from benchmarks.conditions.rows import Row, least, most, tell
-from benchmarks.conditions.training import SEEDS
+from benchmarks.conditions.rows import SEEDS, Row, least, most, tell
 from wgankit import Penalty
 from wgankit.space import Points
 from wgankit_labels import EachCondition, GroupSampler, by_group, coverage, split

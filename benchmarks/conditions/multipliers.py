@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import wgankit
 from benchmarks.conditions.rows import Row, near
-from benchmarks.conditions.training import best
+from benchmarks.minimise import minimise
 from wgankit import Penalty
 from wgankit.space import Points
 from wgankit_labels import EachCondition, split
@@ -49,7 +49,7 @@ def multipliers(quick: bool) -> Iterator[Row]:
             gap: Tensor = critic(real).mean() - critic(fake).mean()
             return penalty.weight * penalty.value(space, critic, real, fake) - gap
 
-        best(critic, loss)
+        minimise(critic.parameters(), loss)
         slopes = (critic.shared * critic.multipliers).tolist()
         figures = {"majority": slopes[0], "minority": slopes[1], "minority by the formula": wanted}
         yield Row(what, figures, {"minority": near(wanted, 1e-3)})

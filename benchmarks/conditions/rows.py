@@ -1,4 +1,4 @@
-"""What the parts give: rows of figures with targets, and a word on the time they took."""
+"""What the parts share: seeds, rows of figures with targets, and a word on the time they took."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import time
 from dataclasses import dataclass
 
 from benchmarks.command import Missed
+
+SEEDS = range(3)
+"""Of problems that are run several times."""
 
 
 @dataclass(frozen=True)

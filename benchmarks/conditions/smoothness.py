@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import wgankit
-from benchmarks.conditions.rows import Row, most, tell
-from benchmarks.conditions.training import SEEDS, linear
+from benchmarks.conditions.rows import SEEDS, Row, most, tell
 from wgankit import Penalty
+from wgankit.settings import schedule_named
 from wgankit.space import Points
 from wgankit_labels import (
     Conditional,
@@ -89,7 +89,7 @@ def along(weight: float | None, *, seed: int, steps: int) -> Along:
         generator_rate=2e-3,
         critic_rate=4e-3,
         ema=0.99,
-        schedule=linear(steps),
+        schedule=schedule_named("linear", steps),
         seed=seed,
         device="cpu",
     )

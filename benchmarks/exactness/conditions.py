@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import wgankit
 from benchmarks.exactness.catalogue import Line, at_least, at_most, experiment, holds, near
+from benchmarks.minimise import minimise
 from wgankit.space import Points, SmoothSpace, leaves
 
 
@@ -95,18 +96,6 @@ class Bilinear(nn.Module):
         return ((self.w[0] + self.w[1] * c) * x)[:, 0]
 
 
-def minimise(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> None:
-    solver = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe")
-
-    def evaluate() -> float:
-        solver.zero_grad()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        return float(value.detach())
-
-    solver.step(evaluate)  # type: ignore[no-untyped-call]
-
-
 @experiment("24", "A penalty on the condition in a bilinear critic", quick=True)
 def bilinear(quick: bool) -> Iterator[Line]:
     shift, turn, weight, count = 0.8, 0.5, 1.3, 200_000
@@ -128,7 +117,7 @@ def bilinear(quick: bool) -> Iterator[Line]:
             gap: Tensor = critic(real).mean() - critic(fake).mean()
             return weight * penalty.value(space, critic, real, fake) - gap
 
-        minimise(list(critic.parameters()), loss)
+        minimise(critic.parameters(), loss)
         # On the product with p = 2 the squared slope is f_x^2 + f_c^2 / beta^2; here E x^2 = 1.
         exact = shift / (2 * weight), turn / (2 * (weight + weight / beta**2))
         for name, value, reached in zip(("w0", "w1"), exact, critic.w.tolist(), strict=True):

@@ -7,6 +7,7 @@ import torch
 
 import wgankit
 from wgankit import Penalty
+from wgankit.settings import schedule_named
 from wgankit_labels import (
     ConditionedCritic,
     ConditionedGenerator,
@@ -40,7 +41,7 @@ def trained(data, steps, *, sampler=None, penalty=None, seed=0):
         generator_rate=2e-3,
         critic_rate=4e-3,
         ema=0.99,
-        schedule=lambda step: max(0.05, min(1.0, 2 * (1 - step / steps))),
+        schedule=schedule_named("linear", steps),
         seed=seed,
         device="cpu",
     )

@@ -207,10 +207,10 @@ def test_the_quicker_precision_is_taken_unless_one_is_named(rows, monkeypatch, q
 
 @pytest.mark.parametrize(("low", "quicker"), [(0.5, True), (0.9, False), (2.0, False)])
 def test_bfloat16_is_taken_where_it_is_clearly_quicker(monkeypatch, low, quicker):
-    def seconds(a, b):
+    def seconds(way, a, b):
         return low if a.dtype == b.dtype == torch.bfloat16 else 1.0
 
-    monkeypatch.setattr(precision, "seconds_of_product", seconds)
+    monkeypatch.setattr(precision, "seconds_of", seconds)
     found = precision.bfloat16_is_quicker.__wrapped__
     assert found("cpu") is quicker
     assert not found("mps")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import time
 
 import torch
-from torch import Tensor
+
+from wgankit.quicker import seconds_of
 
 PRECISIONS = {"auto": None, "32-true": False, "bf16-mixed": True}
 """Whether products are in bfloat16, by the name of a precision; None where time decides."""
@@ -32,16 +32,7 @@ def bfloat16_is_quicker(kind: str) -> bool:
         return kind == "cuda" and torch.cuda.is_bf16_supported()
     # Shapes of a recurrent layer's step.
     full = torch.ones(128, 512), torch.ones(512, 1_536)
-    rounds = [
-        [seconds_of_product(a, b), seconds_of_product(a.bfloat16(), b.bfloat16())]
-        for a, b in [full] * 10
-    ]
+    low = tuple(one.bfloat16() for one in full)
+    rounds = [[seconds_of(torch.mm, *factors) for factors in (full, low)] for _ in range(10)]
     slow, quick = (min(column) for column in zip(*rounds, strict=True))
     return bool(slow > CLEARLY * quick)
-
-
-def seconds_of_product(a: Tensor, b: Tensor) -> float:
-    """Return the time of one product."""
-    begun = time.perf_counter()
-    torch.mm(a, b)
-    return time.perf_counter() - begun

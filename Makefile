@@ -22,8 +22,9 @@ $(VENV)/.ready: pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.
 demo: setup
 	$(BIN)/wgankit train molecules --data qm9-10k --out runs/demo --go-on
 
+# Tests are small: a process for each core, of one thread, is quicker than threads within a test.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 
 check: setup
 	$(BIN)/ruff check .

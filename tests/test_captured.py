@@ -168,3 +168,39 @@ def test_captured_steps_are_those_as_written():
 
     for found, wanted in zip(rows(True), rows(False)):
         assert found == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("saved_on", ["cuda", "cpu"])
+def test_captured_steps_go_on_from_a_state(saved_on, tmp_path):
+    """On a GPU: a state of either device goes on captured as it does uncaptured, rates included."""
+
+    def training_on(device, capture):
+        torch.manual_seed(0)
+        return train(
+            Perceptron(3, 2, width=16),
+            Perceptron(2, width=16),
+            torch.randn(500, 2) + 3,
+            space=Normed(),
+            latent=Normal(3),
+            batch=32,
+            device=device,
+            schedule=lambda step: 1 / (1 + step),
+            compile=False,
+            capture=capture,
+        )
+
+    first = training_on(saved_on, "auto")
+    for _ in range(6):
+        next(first)
+    first.save(tmp_path / "state.pt")
+
+    def rows(capture):
+        again = training_on("cuda", capture)
+        for _ in range(5):  # so that there is a graph, whose tensors the state must reach
+            next(again)
+        again.load(tmp_path / "state.pt")
+        return [next(again).estimate.row() for _ in range(12)]
+
+    for found, wanted in zip(rows(True), rows(False)):
+        assert found == pytest.approx(wanted, rel=1e-4, abs=1e-6)

@@ -266,6 +266,91 @@ def test_schedule_scales_both_rates():
     assert training.critic_optimizer.param_groups[0]["lr"] == pytest.approx(1.0e-3)
 
 
+def falling(step):
+    """Full rates for two steps, then a hundredth of them."""
+    return 1.0 if step < 2 else 0.01
+
+
+def on_a_gpu(optimizer):
+    """Give an optimiser what it has on a GPU: a rate that a captured graph reads."""
+    (group,) = optimizer.param_groups
+    group.update(lr=torch.tensor(group["lr"], dtype=torch.float64), capturable=True)
+    return group["lr"]
+
+
+@pytest.mark.parametrize("to_gpu", [True, False])
+def test_a_state_goes_on_where_the_device_keeps_its_rate_otherwise(tmp_path, to_gpu):
+    """Rates stay numbers, or the tensors that were there, and follow the schedule."""
+    wanted = rows(make(schedule=falling), 6)
+    first, again = make(schedule=falling), make(schedule=falling)
+    before, after = (again, first) if to_gpu else (first, again)
+    optimizers = (before.generator_optimizer, before.critic_optimizer)
+    rates = [on_a_gpu(one) for one in optimizers]
+    begun = rows(first, 3)
+    first.save(tmp_path / "state.pt")
+    again.load(tmp_path / "state.pt")
+    for optimizer, rate in zip(optimizers, rates):
+        assert optimizer.param_groups[0]["lr"] is rate
+        assert optimizer.param_groups[0]["capturable"]
+        assert float(rate) == pytest.approx(1e-6)
+    for optimizer in (after.generator_optimizer, after.critic_optimizer):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-6)
+        assert not optimizer.param_groups[0]["capturable"]
+    found = begun + rows(again, 3)
+    for one, other in zip(found, wanted):
+        assert one == pytest.approx(other, rel=1e-6, abs=1e-9)
+
+
+def test_random_numbers_of_a_device_that_the_state_was_not_on_stay_ones_own():
+    first, again = make(), make()
+    rows(first, 1)
+    first.rng["elsewhere"], again.rng["here"] = torch.tensor([1]), torch.tensor([2])
+    again.load_state_dict(first.state_dict())
+    assert set(again.rng) == {"cpu", "here"}
+    assert torch.equal(again.rng["cpu"], first.rng["cpu"])
+
+
+def test_a_longer_schedule_raises_the_rates_of_a_saved_state(tmp_path):
+    short = make(schedule=falling)
+    rows(short, 3)
+    short.save(tmp_path / "state.pt")
+    longer = make()
+    longer.load(tmp_path / "state.pt")
+    assert longer.critic_optimizer.param_groups[0]["lr"] == pytest.approx(1e-6)
+    rows(longer, 1)
+    assert longer.critic_optimizer.param_groups[0]["lr"] == 1e-4
+
+
+def test_rates_that_somebody_else_sets_are_saved(tmp_path):
+    """A scheduler of one's own is not undone where the schedule says nothing."""
+    first = make()
+    rows(first, 1)
+    first.critic_optimizer.param_groups[0]["lr"] = 5e-5
+    rows(first, 1)
+    first.save(tmp_path / "state.pt")
+    again = make()
+    again.load(tmp_path / "state.pt")
+    rows(again, 1)
+    assert again.critic_optimizer.param_groups[0]["lr"] == 5e-5
+
+
+def test_a_captured_graph_is_left_when_a_state_is_loaded(tmp_path):
+    """It would go on with the tensors of before."""
+
+    class Graph:
+        left = 0
+
+        def look_again(self):
+            self.left += 1
+
+    training = make()
+    rows(training, 1)
+    training.save(tmp_path / "state.pt")
+    training.captured = Graph()
+    training.load(tmp_path / "state.pt")
+    assert training.captured.left == 1
+
+
 def test_state_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "state.pt"
     save({"step": 1}, path)

@@ -63,7 +63,9 @@ class Captured:
         self.stored = on_leaves(torch.clone, stored)
         self.beside = None if beside is None else on_leaves(torch.clone, beside)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream):
+        # Batches that are fetched meanwhile pin memory in a thread of their own, which would end a
+        # capture that looks at all threads.
+        with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
             self.results = self.body(self.stored, self.beside)
 
     def _fill(self, stored: Points, beside: Points | None) -> None:

@@ -28,6 +28,9 @@ from wgankit.rectifiers import MaskedRectifiers
 from wgankit.space import Points
 from wgankit.tracing import Networks
 
+OF_DEVICE = ("capturable", "fused", "foreach")
+"""Settings of optimisers that say how a device steps, and nothing about where to."""
+
 
 @final
 class Player:
@@ -60,6 +63,27 @@ class Player:
                 group["lr"].fill_(rate * factor)
             else:
                 group["lr"] = rate * factor
+
+    def take_up(self, state: dict[str, Any], factor: float) -> None:
+        """Go on with an optimiser's saved state, wherever it was saved.
+
+        Arguments:
+            state: of the optimiser.
+            factor: by which its learning rates had been set.
+        """
+        # A saved group says how its own device wants to step, and brings a rate of its own, where a
+        # captured graph reads the tensor that is here.
+        groups = self.optimizer.param_groups
+        kept = [{name: one[name] for name in (*OF_DEVICE, "lr") if name in one} for one in groups]
+        self.optimizer.load_state_dict(state)
+        for group, here in zip(self.optimizer.param_groups, kept, strict=True):
+            saved = float(group["lr"])
+            group.update(here)
+            if isinstance(here["lr"], Tensor):
+                here["lr"].fill_(saved)
+            else:
+                group["lr"] = saved
+        self.factor = factor
 
     def rate(self) -> Tensor:
         """Return the learning rate of the first group in a tensor, always the same one."""

@@ -7,6 +7,7 @@ device for a number: figures stay tensors until somebody reads them.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -253,6 +254,7 @@ class Training(Iterator[Step]):
             "average": self.average.state_dict(),
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
+            "factor": self.players[0].factor,
             "batches": self.batches.state_dict(),
             "scale": self.scale,
             "rng": {name: self.processes.gather(one) for name, one in self.rng.items()},
@@ -270,13 +272,19 @@ class Training(Iterator[Step]):
                 getattr(self, name).load_state_dict(state[name])
         except RuntimeError as error:
             raise RunError(f"the state belongs to other networks: {error}") from error
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        # Without a factor, as in states of before, the next step sets its own.
+        factor = state.get("factor", math.nan)
+        for name, player in zip(("generator", "critic"), self.players, strict=True):
+            player.take_up(state[f"{name}_optimizer"], factor)
         self._lay_out_states()
+        if self.captured:  # whose graph goes on with the tensors of before
+            self.captured.look_again()
         self.batches.load_state_dict(state["batches"])
         self.index = state["index"]
         self.scale.copy_(state["scale"])
-        self.rng = {name: self._own(streams) for name, streams in state["rng"].items()}
+        # A device that the state was not on keeps the stream that the seed gave it.
+        known = {name: self._own(streams) for name, streams in state["rng"].items()}
+        self.rng = {name: known.get(name, one) for name, one in self.rng.items()}
 
     def save(self, path: Path | str) -> None:
         """Write the state to a file, atomically."""

@@ -5,8 +5,14 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from wgankit import Normal, Normed, Perceptron, captured, train
+from wgankit import Normal, Normed, Perceptron, RunError, captured, train
 from wgankit.captured import WARM_UP, Captured, can_be_captured
+from wgankit.crossings import Crossings
+from wgankit.errors import CompileWarning
+
+CPU = torch.device("cpu")
+COLD = WARM_UP + 1
+"""Steps before the first graph: those that warm memory, and one that is watched."""
 
 
 class _Graph:
@@ -74,16 +80,16 @@ def test_replays_see_new_points_and_return_copies(stand_in):
         return stored * 2, (total.clone(), beside[0] if beside else total * 0)
 
     stand_in[body] = (torch.empty(3), (torch.empty(()), torch.empty(())))
-    step = Captured(body)
+    step = Captured(body, CPU)
     kept, sums = [], 0.0
-    for number in range(WARM_UP + 4):
+    for number in range(COLD + 4):
         stored = torch.full((3,), float(number))
         doubled, (now, _) = step(stored, None)
         sums += 3 * number
         kept.append(doubled)
         assert float(now) == sums
     assert step.graph is not None
-    assert [float(one[0]) for one in kept] == [2.0 * number for number in range(WARM_UP + 4)]
+    assert [float(one[0]) for one in kept] == [2.0 * number for number in range(COLD + 4)]
 
 
 def test_looking_again_does_one_step_without_the_graph_and_captures_anew(stand_in):
@@ -94,8 +100,8 @@ def test_looking_again_does_one_step_without_the_graph_and_captures_anew(stand_i
         return (stored.clone(),)
 
     stand_in[body] = (torch.empty(1),)
-    step = Captured(body)
-    for _ in range(WARM_UP + 1):
+    step = Captured(body, CPU)
+    for _ in range(COLD + 1):
         step(torch.ones(1), None)
     first = step.graph
     step.look_again()
@@ -104,6 +110,65 @@ def test_looking_again_does_one_step_without_the_graph_and_captures_anew(stand_i
     step(torch.ones(1), None)
     assert step.graph is not None
     assert step.graph is not first
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        (lambda x: x * x.sum().item(), "_local_scalar_dense asks"),
+        (lambda x: x[x > 0], "index asks"),
+        (lambda x: x.where(x > 0, x.unique()[0]), "unique"),
+        (lambda x: x * torch.tensor([2.0, 2.0]), "torch.tensor copies"),
+        (lambda x: x * torch.as_tensor(2.0), "torch.as_tensor copies"),
+        (lambda x: x * x.new_tensor([2.0, 2.0]), "new_tensor copies"),
+    ],
+)
+def test_steps_in_which_the_host_takes_part_are_not_captured(stand_in, way, told):
+    """A graph would repeat the numbers of the step that was captured."""
+
+    def body(stored, beside):
+        return (way(stored),)
+
+    stored = torch.tensor([1.0, 3.0])
+    wanted, step = way(stored), Captured(body, CPU)
+    with pytest.warns(CompileWarning, match=f"not captured .*{told}.*capture=False"):
+        found = [step(stored, None)[0] for _ in range(COLD)]
+    found += [step(stored, None)[0] for _ in range(3)]
+    assert step.graph is None
+    assert all(torch.equal(one, wanted) for one in found)
+
+
+def test_a_step_that_cannot_be_captured_says_so(stand_in, monkeypatch):
+    @contextmanager
+    def refused(*arguments, **settings):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        yield
+
+    monkeypatch.setattr(torch.cuda, "graph", refused)
+    step = Captured(lambda stored, beside: (stored.clone(),), CPU)
+    for _ in range(COLD):
+        step(torch.ones(1), None)
+    with pytest.raises(RunError, match="not permitted when stream is capturing; say capture=False"):
+        step(torch.ones(1), None)
+
+
+def test_copies_between_both_are_crossings_and_constants_are_none():
+    """On a device that computes nothing."""
+    there, here = torch.zeros(2, device="meta"), torch.ones(2)
+    for way, told in (
+        (lambda: here.to("meta"), "aten._to_copy copies"),
+        (lambda: there.copy_(here), "aten.copy_ copies"),
+        (lambda: torch.ones(()).to("meta"), "aten._to_copy copies"),
+        (lambda: there[torch.tensor([0, 1])], "aten.index copies"),
+    ):
+        with Crossings(torch.device("meta")) as crossings:
+            way()
+        assert [one for one in crossings.seen if one.startswith(told)]
+    with Crossings(torch.device("meta")) as crossings:
+        (there + 2.0).where(there > 0, 0.5).to(torch.float64) * torch.ones(())
+        torch.as_tensor(there), torch.full((2,), 3.0, device="meta"), here + 1
+        there[torch.zeros(1, dtype=torch.long, device="meta")]
+    assert crossings.seen == []
 
 
 def test_only_optimisers_that_step_without_the_host_are_captured():
@@ -204,3 +269,36 @@ def test_captured_steps_go_on_from_a_state(saved_on, tmp_path):
 
     for found, wanted in zip(rows(True), rows(False)):
         assert found == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_network_that_asks_for_numbers_is_trained_uncaptured():
+    """On a GPU: with a warning, and to the same figures."""
+
+    class Asking(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = Perceptron(2, width=8)
+
+        def forward(self, points):
+            return self.network(points) * (1 + 0 * points.detach().sum().item())
+
+    def rows(capture):
+        torch.manual_seed(0)
+        training = train(
+            Perceptron(3, 2, width=8),
+            Asking(),
+            torch.randn(100, 2) + 3,
+            space=Normed(),
+            latent=Normal(3),
+            batch=16,
+            device="cuda",
+            compile=False,
+            capture=capture,
+        )
+        return [next(training).estimate.row() for _ in range(8)]
+
+    with pytest.warns(CompileWarning, match="asks the device for a number"):
+        found = rows("auto")
+    for one, other in zip(found, rows(False)):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)

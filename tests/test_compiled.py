@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from crossed import crossings
 from torch import nn
 
 import wgankit
@@ -158,6 +159,14 @@ CASES = {
     "function": {"critic": lambda: with_function(torch.float64)},
     "dropout": {"critic": lambda: with_dropout(torch.float64)},
 }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_carries_nothing_to_the_device(name):
+    """So that it can be captured: every space, penalty, objective, noise and content."""
+    settings = {"latent": _Wide(), "dtype": torch.float64, **CASES[name]}
+    critic = settings.pop("critic", lambda: None)
+    assert crossings(make(critic(), compile=False, **settings)) == []
 
 
 @pytest.mark.parametrize("name", CASES)

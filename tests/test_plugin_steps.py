@@ -1,4 +1,4 @@
-"""Every plugin's networks are traced whole, and what was traced is what is written.
+"""Every plugin's networks are traced whole, and their steps stay on a device.
 
 Each part of a step is compared with what is written before it is believed (test_compiled.py), so
 what has to be shown here is that nothing was refused, and that no seed's numbers come otherwise.
@@ -9,6 +9,7 @@ import warnings
 import networkx
 import pytest
 import torch
+from crossed import crossings
 
 import wgankit
 from wgankit.compiled import relative_error
@@ -62,3 +63,45 @@ def test_networks_of_plugins_are_traced(name, objects, settings, tmp_path):
     gradients = [[p.grad for p in side.players[1].parameters] for side in (one, other)]
     assert relative_error(*gradients) < 1e-3
     assert float(found.w1) == pytest.approx(float(wanted.w1), rel=1e-2, abs=1e-4)
+
+
+LATENT = {"model": {"autoencoder": {"latent": 8, "encoder": 8, "decoder": 8, "epochs": 0.01}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "objects", "settings"),
+    [
+        ("graphs", random_graphs, {}),
+        ("graphs", random_graphs, {"model": {"labels": "gumbel"}}),
+        ("graphs", random_graphs, {"model": {"generator": "blocks", "critic": "walks"}}),
+        ("graphs", random_trees, {"model": {"generator": "tree"}}),
+        ("images", lambda: "digits", {}),
+        ("images:superres", lambda: "digits", {}),
+        ("molecules", lambda: "qm9-10k", {}),
+        ("molecules:latent", lambda: "qm9-10k", LATENT),
+    ],
+    ids=["graphs", "gumbel", "blocks", "trees", "pictures", "superres", "molecules", "latent"],
+)
+def test_steps_carry_nothing_to_the_device(name, objects, settings, tmp_path):
+    pytest.importorskip(f"wgankit_{name.split(':')[0]}")
+    objects = objects()
+    out = tmp_path / "run"
+    recipe = wgankit.recipe(name).fit(objects, out=out, compile=False, **{**SMALL, **settings})
+    assert crossings(recipe.training(device="cpu")) == []
+
+
+def test_what_is_carried_is_seen():
+    """Points of two disturbances, one of which brings numbers of the host."""
+
+    def crossed(noise):
+        training = wgankit.train(
+            wgankit.Perceptron(2, 2, width=4), wgankit.Perceptron(2, width=4), torch.randn(20, 2),
+            space=wgankit.Normed(), batch=4, n_critic=2, noise=noise, device="cpu", compile=False,
+        )  # fmt: skip
+        return crossings(training)
+
+    shift, table = 0.5, torch.randn(2)
+    assert crossed(lambda points: points + points.new_full((2,), shift)) == []
+    assert crossed(lambda points: points + torch.tensor([shift, 1.0], device=points.device))
+    assert crossed(lambda points: points + torch.as_tensor(shift, device=points.device))
+    assert crossed(lambda points: points + table.to(points.device))

@@ -193,7 +193,7 @@ def arriving(batches: Iterable[Points], *, ahead: int) -> Iterator[Points]:
         yield waiting.popleft().wait()
 
 
-def unshared(function: Callable[..., Any]) -> Callable[..., Any]:
+def unshared(function: Callable[[Points], Points]) -> Callable[[Points], Points]:
     """Return a function with code of its own.
 
     Compiled versions are kept with the code of a function, a few of them; several generators in one
@@ -221,11 +221,7 @@ class CompiledNetwork:
         def forward(latents: Points) -> Points:
             return cast(Points, generator(latents))
 
-        # Compiled versions are kept with the code of a function, a few of them only, so that every
-        # stream needs code of its own.
-        code: types.CodeType = forward.__code__.replace()
-        own = types.FunctionType(code, forward.__globals__, closure=forward.__closure__)
-        self.compiled = torch.compile(own, fullgraph=True, dynamic=False)
+        self.compiled = torch.compile(unshared(forward), fullgraph=True, dynamic=False)
 
     def __call__(self, latents: Points) -> Points:
         """Return points for at most `size` latents."""

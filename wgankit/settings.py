@@ -42,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "best": None,
     "precision": "32-true",
     "compile": "auto",
+    "capture": "auto",
 }
 """Settings of every recipe; a domain's `defaults` and the caller's settings replace them.
 
@@ -135,6 +136,7 @@ def training_of(
         fabric=fabric,
         precision=settings["precision"],
         compile=settings["compile"],
+        capture=settings.get("capture", "auto"),  # which runs of before do not name
     )
 
 

@@ -378,7 +378,7 @@ def captured_if(capture: bool | str, body: Body, training: Training) -> Captured
     elif not can_be_captured(*optimizers):
         reason = "an optimiser given to train has to be capturable: Adam(..., capturable=True)"
     else:
-        return Captured(body) if capture else None
+        return Captured(body, training.device) if capture else None
     if capture is True:
         raise SettingError(f'{reason}; leave capture out, or say capture="auto"')
     return None
@@ -507,7 +507,8 @@ def train(
             or disagrees, runs as written, with a `CompileWarning`.  Random numbers are the same
             in all ways; figures differ in their last digits, and from one machine to another.
         capture: "auto" captures the whole step as one graph on a GPU and replays it, where the
-            optimisers allow that (those made here do); False never does.
+            optimisers allow that (those made here do) and nothing in a step passes between host
+            and GPU (else a `CompileWarning` says what does); False never does.
 
     Returns:
         A `Training`: iterate over it; `.average` is the generator to sample from; `.save(path)`.

@@ -30,7 +30,9 @@ def moved(points: Tensor, levels: Tensor | float) -> Tensor:
     Returns:
         `(B, n)`, drawn by torch's random numbers; at level 0 the points themselves.
     """
-    each = torch.as_tensor(levels, dtype=points.dtype, device=points.device).expand(len(points))
+    # A number is not carried to the device, which a captured step could not do.
+    one = levels if isinstance(levels, Tensor) else points.new_full((), levels)
+    each = one.to(points.dtype).expand(len(points))
     found = onto_sphere(points + each[:, None] * torch.randn_like(points))
     return torch.where(each[:, None] > 0, found, points)
 

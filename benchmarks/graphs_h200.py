@@ -81,8 +81,9 @@ class Scale:
 
     settings: Mapping[str, Mapping[str, Any]]
     minutes: Mapping[str, float] = field(default_factory=lambda: {"qm9": 16.0, "planar": 8.0})
-    warm: int = 30
-    timed: int = 60
+    # Between 64 and 128 steps no code is looked at again.
+    warm: int = 70
+    timed: int = 50
 
 
 # Critics of this width jump to hundreds in their first steps at the recipes' rate of 1e-3.

@@ -136,8 +136,9 @@ class Scale:
     n_critic: int = 2
     rate: float = 3e-4
     ema: float = 0.999
-    warm: int = 30
-    timed: int = 60
+    # Between 64 and 128 steps no code is looked at again.
+    warm: int = 70
+    timed: int = 50
 
 
 # The decoder and the generator, which are all that sampling needs, stay below 20 MB in float16.

@@ -334,6 +334,21 @@ def test_rates_that_somebody_else_sets_are_saved(tmp_path):
     assert again.critic_optimizer.param_groups[0]["lr"] == 5e-5
 
 
+def test_captured_steps_are_looked_at_when_their_number_has_doubled():
+    """And others each thousand steps, too, since they take longer and a look is cheap beside."""
+    training = make()
+
+    def due():
+        found = []
+        for training.index in (3, 4, 1_000, 1_024, 3_000, 4_096):
+            found += [training.index] if training._is_due() else []
+        return found
+
+    assert due() == [4, 1_000, 3_000]
+    training.captured = object()
+    assert due() == [4, 1_024, 4_096]
+
+
 def test_a_captured_graph_is_left_when_a_state_is_loaded(tmp_path):
     """It would go on with the tensors of before."""
 

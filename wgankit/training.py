@@ -59,7 +59,8 @@ FORMAT = 2
 LOOK_AGAIN = 1_000
 """Steps after which traced and captured code is compared with what the networks do now: one whose
 settings were changed meanwhile must not go on as it was.  Before that, when the number of steps has
-doubled, because what changes all the time has changed by then."""
+doubled, because what changes all the time has changed by then; where steps are captured always so,
+because they are short, and to capture them anew takes as long as hundreds of them."""
 
 RANKS_APART = 1_000_003
 """Between the seeds of processes that train together."""
@@ -232,7 +233,7 @@ class Training(Iterator[Step]):
 
     def _is_due(self) -> bool:
         """Return whether traced code is to be compared with what is written."""
-        if self.index < LOOK_AGAIN:
+        if self.index < LOOK_AGAIN or self.captured:
             return self.index & (self.index - 1) == 0
         return self.index % LOOK_AGAIN == 0
 

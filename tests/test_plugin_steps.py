@@ -9,11 +9,11 @@ import warnings
 import networkx
 import pytest
 import torch
-from crossed import crossings
 
 import wgankit
 from wgankit.compiled import relative_error
 from wgankit.errors import CompileWarning
+from wgankit.testing import check_steps
 
 SMALL = {"steps": 1, "batch": 8, "evaluate_on": 8, "device": "cpu", "progress": False}
 
@@ -87,21 +87,4 @@ def test_steps_carry_nothing_to_the_device(name, objects, settings, tmp_path):
     objects = objects()
     out = tmp_path / "run"
     recipe = wgankit.recipe(name).fit(objects, out=out, compile=False, **{**SMALL, **settings})
-    assert crossings(recipe.training(device="cpu")) == []
-
-
-def test_what_is_carried_is_seen():
-    """Points of two disturbances, one of which brings numbers of the host."""
-
-    def crossed(noise):
-        training = wgankit.train(
-            wgankit.Perceptron(2, 2, width=4), wgankit.Perceptron(2, width=4), torch.randn(20, 2),
-            space=wgankit.Normed(), batch=4, n_critic=2, noise=noise, device="cpu", compile=False,
-        )  # fmt: skip
-        return crossings(training)
-
-    shift, table = 0.5, torch.randn(2)
-    assert crossed(lambda points: points + points.new_full((2,), shift)) == []
-    assert crossed(lambda points: points + torch.tensor([shift, 1.0], device=points.device))
-    assert crossed(lambda points: points + torch.as_tensor(shift, device=points.device))
-    assert crossed(lambda points: points + table.to(points.device))
+    check_steps(recipe.training(device="cpu"))

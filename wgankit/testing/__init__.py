@@ -18,6 +18,7 @@ from wgankit.testing.networks import check_critic, check_generator
 from wgankit.testing.penalties import check_penalty_laws
 from wgankit.testing.plugins import HEAVY, check_plugin, fake_plugin
 from wgankit.testing.spaces import check_metric_space, check_smooth_space
+from wgankit.testing.steps import check_steps
 
 __all__ = [
     "HEAVY",
@@ -28,5 +29,6 @@ __all__ = [
     "check_penalty_laws",
     "check_plugin",
     "check_smooth_space",
+    "check_steps",
     "fake_plugin",
 ]

@@ -168,6 +168,7 @@ class Job:
         device: where to compute.
         ends: when to stop, by `time.monotonic`.
         budget: seconds that all calls of a part may take together.
+        rate: at which "further" begins; None for what a longer run would have left by then.
     """
 
     folder: Path
@@ -175,6 +176,7 @@ class Job:
     device: torch.device
     ends: float
     budget: float
+    rate: float | None = None
 
     def rows(self) -> Tensor:
         """Return all tokens in random order, the same whenever it is asked for."""
@@ -242,11 +244,13 @@ def held_out(rows: Tensor) -> Tensor:
     return rows[len(train_on(rows)) :]
 
 
-def schooling_of(job: Job, rows: Tensor, steps: int) -> Schooling:
-    """Return the autoencoder's training at its beginning."""
+def schooling_of(job: Job, rows: Tensor, steps: int, *, had: int = 0) -> Schooling:
+    """Return the autoencoder's training at its beginning, planned to go on after so many steps."""
     each = len(rows) // min(job.scale.autoencoder["batch"], len(rows))
     with states.seeded(0):
         settings = {**job.scale.autoencoder, "epochs": steps / each}
+        if job.rate is not None:  # which is reached after the steps that were done
+            settings["rate"] = job.rate / (1 - had / steps)
         made = Autoencoder(len(job.vocabulary()["tokens"]), rows.shape[1], settings)
     return Schooling(made, rows, seed=0, device=job.device)
 
@@ -309,7 +313,7 @@ def train_further(job: Job) -> int:
     had = job.plan.number("lessons", lambda: 0)
     # Most of these are among the last ones of all, which take more time (`MIXED`).
     more = job.plan.number(f"lessons after {had}", lambda: decide_lessons(job, rows, after=0.9))
-    school = schooling_of(job, rows, had + more)
+    school = schooling_of(job, rows, had + more, had=had)
     # Only the weights were kept: the optimiser begins anew, at the rate of a run of that length.
     weights = {name: one.float() for name, one in weights.items()}
     school.load_state_dict({**school.state_dict(), "index": had, "autoencoder": weights})
@@ -637,6 +641,11 @@ def main(arguments: list[str] | None = None) -> int:
         type=float,
         help="share of strings that is moved most, in autoencoder and further",
     )
+    reader.add_argument(
+        "--rate",
+        type=float,
+        help="at which autoencoder or further begins; further: else what a longer run has left",
+    )
     return parts.call(reader.parse_args(arguments), PARTS, run)
 
 
@@ -654,6 +663,7 @@ def run(part: str, options: argparse.Namespace) -> int:
         torch.device(options.device),
         time.monotonic() + 60 * options.minutes,
         60 * (options.budget or usual),
+        options.rate,
     )
     works: dict[str, Callable[[], int]] = {
         "tokens": lambda: make_tokens(job, options.tiny),

@@ -78,12 +78,15 @@ def test_the_autoencoder_that_travels_along_can_be_trained_further(tmp_path, mon
     had = plan["lessons"]
     (tmp_path / "plan.json").write_text(json.dumps(plan | {f"lessons after {had}": 2}))
     further = ["further", *common, "--core", "--minutes", "1", "--top", "0.5"]
+    further += ["--rate", "1e-5"]
     assert h200.main(further) == h200.DONE
     known, plan = (
         json.loads((tmp_path / name).read_text()) for name in ("vocabulary.json", "plan.json")
     )
     assert plan["lessons"] == had + 2
     assert known["autoencoder"]["top"] == 0.5
+    # Of a whole run, whose rate has fallen to the one asked for when its first steps are done.
+    assert known["autoencoder"]["rate"] * (1 - had / (had + 2)) == pytest.approx(1e-5)
     # Two steps from nothing would give nothing back.
     assert known["reconstruction"] > 0.9
 

@@ -116,6 +116,7 @@ VARIANTS: dict[str, Variant] = {
     "zero-centred penalty at both": of_penalty(shape="zero-centred", where="at-both"),
     "one-sided penalty at both": of_penalty(where="at-both"),
     "penalty on rewired neighbours": Variant(where=rewired),
+    "that, five critic updates": Variant({"n_critic": 5}, where=rewired),
     "relativistic pairing": Variant({"objective": "relativistic"}),
     "relativistic pairing, seed 1": Variant({"objective": "relativistic"}, seed=1),
     "relativistic pairing, seed 2": Variant({"objective": "relativistic"}, seed=2),

@@ -148,6 +148,7 @@ CASES = {
     "zero-centred": {"penalty": Penalty(where=at_both, shape=zero_centred)},
     "real": {"penalty": Penalty(where=at_real, shape=zero_centred, relative=False)},
     "groups": {"penalty": Penalty(groups=lambda real: (real[:, 0] > 3).long())},
+    "worst group": {"penalty": Penalty(groups=lambda real: (real[:, 0] > 3).long(), over="worst")},
     "metric": {"space": _Absolute()},
     "clipping": {"penalty": Clipping(0.1)},
     "construction": {"penalty": ByConstruction()},

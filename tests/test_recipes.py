@@ -57,6 +57,16 @@ def test_a_run_leaves_everything_behind(fitted, tmp_path):
     assert "<svg" in report
 
 
+def test_a_run_of_before_a_setting_was_there_has_its_default(fitted):
+    path = fitted.folder.path / "config.json"
+    config = json.loads(path.read_text())
+    del config["settings"]["capture"]
+    path.write_text(json.dumps(config))
+    again = wgankit.load(fitted.folder.path)
+    assert again.config["settings"] == fitted.config["settings"]
+    again.training(device="cpu")
+
+
 def test_held_out_objects_are_never_trained_on(fitted):
     held_out, training = set(fitted.held_out_objects), set(fitted.training_objects)
     assert (len(held_out), len(training)) == (16, 48)

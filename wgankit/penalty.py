@@ -209,8 +209,9 @@ class Penalty(Constraint):
         if self.over == "mean":
             once = share.diagonal()
             return (once * (share @ values)).sum() / once.sum()
-        worst = (share @ self.shape(slopes.detach())).argmax()
-        return share[worst] @ values
+        # Kept as a row: an index of one number would be asked for.
+        worst = (share @ self.shape(slopes.detach())).argmax(0, keepdim=True)
+        return (share[worst] @ values).squeeze(0)
 
 
 def check_constraint(

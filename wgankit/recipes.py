@@ -257,7 +257,9 @@ class Recipe:
 
     def _adopt(self, folder: RunFolder, config: dict[str, Any], data: dict[str, Any]) -> None:
         """Take a run as this recipe's own, and build its networks."""
-        settings = config["settings"]
+        # Runs of before do not name what has become a setting since.
+        settings = {**DEFAULTS, **config["settings"]}
+        config = {**config, "settings": settings}
         with states.seeded(settings["seed"]):
             self.model = self.domain.build(whole(config["vocabulary"], data), settings)
         self.folder, self.config, self._data = folder, config, data

@@ -136,7 +136,7 @@ def training_of(
         fabric=fabric,
         precision=settings["precision"],
         compile=settings["compile"],
-        capture=settings.get("capture", "auto"),  # which runs of before do not name
+        capture=settings["capture"],
     )
 
 

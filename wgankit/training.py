@@ -232,8 +232,9 @@ class Training(Iterator[Step]):
         self.averaging.set_share(1 - decay)
 
     def _is_due(self) -> bool:
-        """Return whether traced code is to be compared with what is written."""
-        if self.index < LOOK_AGAIN or self.captured:
+        """Return whether traced or captured code is to be compared with what is written."""
+        captured = self.captured and not self.captured.refused
+        if captured or self.index < LOOK_AGAIN:
             return self.index & (self.index - 1) == 0
         return self.index % LOOK_AGAIN == 0
 

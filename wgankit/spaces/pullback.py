@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wgankit.errors import SettingError, ShapeError
 from wgankit.space import Points, SmoothSpace, leaves, pairwise, safe_norm, straight
@@ -19,7 +19,7 @@ class Pullback(SmoothSpace):
     Arguments:
         decoder: latent vectors -> arrays `(B, ...)` of at least k numbers, each from its own
             vector alone (in eval mode, if it has dropout or batch normalisation), and one-to-one
-            on the points that occur.
+            on the points that occur.  A module is moved to where the points are.
         scale: how many units of distance one unit of the decoded numbers is, > 0.
         ridge: added to the squared length of every latent direction, >= 0; give a small one where
             the decoder flattens directions, because a slope along them is infinite.
@@ -49,16 +49,25 @@ class Pullback(SmoothSpace):
         if not ridge >= 0:
             raise SettingError(f"ridge is a number >= 0, such as 1e-6; got {ridge}")
         self.decoder = decoder
+        self.device: torch.device | None = None
         self.scale = float(scale)
         self.ridge = float(ridge)
 
     def decoded(self, points: Points) -> Tensor:
         """Return what the points decode to, as rows `(B, D)`."""
-        return self.decoder(_latent(points)).flatten(1)
+        x = _latent(points)
+        self._follow(x.device)
+        return self.decoder(x).flatten(1)
+
+    def _follow(self, device: torch.device) -> None:
+        if device != self.device and isinstance(self.decoder, nn.Module):
+            self.decoder.to(device)
+        self.device = device
 
     def jacobian(self, points: Points) -> Tensor:
         """Return the decoder's Jacobians `(B, D, k)`, detached."""
         x = _latent(points).detach()
+        self._follow(x.device)
 
         def column(direction: Tensor) -> Tensor:
             change: Tensor = torch.func.jvp(self.decoder, (x,), (direction.expand_as(x),))[1]

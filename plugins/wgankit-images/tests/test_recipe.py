@@ -8,7 +8,7 @@ import torch
 
 import wgankit
 from wgankit import DataError, SettingError
-from wgankit.testing import check_plugin
+from wgankit.testing import check_plugin, check_steps
 from wgankit_images import Pair, datasets, restore, strips, train_squares, write_pictures
 from wgankit_images.aside import REASON
 from wgankit_images.encoding import batch, from_bytes, stack
@@ -114,6 +114,10 @@ def test_pictures_of_translation_know_their_truth(tmp_path):
     truths = {pair.given.tobytes(): pair.picture.tobytes() for pair in pairs()}
     for pair in recipe.sample(10, seed=1):
         assert truths[pair.given.tobytes()] == pair.truth.tobytes()
+
+
+def test_steps_of_translation_stay_on_the_device(tmp_path):
+    check_steps(fit("images:translate", tmp_path / "run").training(device="cpu"))
 
 
 def test_restored_pictures_follow_the_given_ones_and_the_seed(tmp_path):

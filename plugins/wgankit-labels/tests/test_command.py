@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import wgankit
 from wgankit import MissingPackageError, SettingError, cli, plugins
+from wgankit.testing import check_steps
 from wgankit_labels.groups import repeated
 
 QUICK = {"device": "cpu", "progress": False}
@@ -86,6 +87,7 @@ def test_groups_of_a_recipe(clouds, tmp_path, points, over):
     assert "slope red" in recipe.folder.report.read_text()
     held = {one.object for one in recipe.held_out_objects}
     assert not held & {one.object for one in recipe.training_objects}
+    check_steps(training)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Molecules of QM9 and planar graphs in parts, on one GPU or on one core of a CPU (`--core`).
 
     python -m benchmarks.graphs_h200 encode --folder F --data SPLITS   # once, where rdkit is
+    python -m benchmarks.graphs_h200 pretrain --folder F               # again if it was stopped
     python -m benchmarks.graphs_h200 qm9 --folder F                    # again and again until done
     python -m benchmarks.graphs_h200 planar --folder F                 # again and again until done
     python -m benchmarks.graphs_h200 sample --folder F                 # writes F/samples-SET.npz
@@ -9,6 +10,9 @@
 `encode` wants all of QM9 (`wgankit data get qm9`) and a folder with the published planar graphs
 (see docs/graphs.md); `--only` leaves one of both out.  `encode` and `score` need rdkit and
 networkx; the others need neither, and read `qm9.npz`, `planar.npz` and `vocabularies.json`.
+
+`pretrain` teaches the generator of molecules to give graphs back, and leaves planar
+graphs alone, of which there are too few.
 
 A part goes on from the files that the one before left, ends after `--minutes`, and says whether it
 is done.  A training that was interrupted goes on as if it never had been.  Every file is smaller
@@ -31,6 +35,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,10 +51,12 @@ import wgankit.settings
 from benchmarks import parts
 from benchmarks.parts import DONE, GO_ON, Plan, read_parts, remove_parts, synchronised, write_parts
 from wgankit import state as states
-from wgankit.domain import Domain, Model
+from wgankit.domain import LEARNT, Domain, Encoded, Model, Workshop
+from wgankit.progress import Terminal
 from wgankit.sampling import generate
 from wgankit.settings import merge
 from wgankit.space import leaves
+from wgankit_graphs.pretraining import pretraining_from, walked
 from wgankit_graphs.recipe import LabelledGraphsDomain
 from wgankit_molecules.recipe import Molecules
 
@@ -90,7 +97,10 @@ class Scale:
 FULL = Scale({
     "qm9": {
         "batch": 512, "n_critic": 2, "rate": 3e-4, "critic_rate": 5e-4, "ema": 0.9995,
-        "model": {"width": 128, "layers": 4, "generator_layers": 4},
+        "model": {
+            "width": 128, "layers": 4, "generator_layers": 4,
+            "pretraining": {"epochs": 60, "batch": 1_024, "recall": 0.05},
+        },
     },
     "planar": {
         "batch": 64, "n_critic": 2, "rate": 2e-4, "critic_rate": 3e-4, "ema": 0.999,
@@ -99,7 +109,15 @@ FULL = Scale({
 })  # fmt: skip
 CORE = Scale(
     {
-        "qm9": {"batch": 64, "n_critic": 5, "ema": 0.999, "compile": True},
+        "qm9": {
+            "batch": 64,
+            "n_critic": 3,
+            "rate": 1e-4,
+            "ema": 0.999,
+            "schedule": "linear",
+            "compile": True,
+            "model": {"pretraining": {"epochs": 30, "recall": 0.01}},
+        },
         "planar": {"batch": 16, "n_critic": 2, "ema": 0.995, "compile": True},
     },
     warm=10,
@@ -108,9 +126,9 @@ TINY = Scale(
     {
         name: {
             "batch": 8, "n_critic": 2, "compile": False,
-            "model": {"width": 16, "layers": 1, "generator_layers": 1, "steps": 2},
+            "model": {"width": 16, "layers": 1, "generator_layers": 1, "steps": 2} | taught,
         }
-        for name in DOMAINS
+        for name, taught in (("qm9", {"pretraining": {"epochs": 1, "recall": 0.1}}), ("planar", {}))
     },
     minutes=dict.fromkeys(DOMAINS, 0.02), warm=1, timed=3,
 )  # fmt: skip
@@ -153,6 +171,10 @@ class Job:
         """Return all settings of a set's recipe."""
         defaults = wgankit.Recipe(DOMAINS[name](), name).defaults
         return merge(defaults, self.scale.settings[name])
+
+    def pretrains(self, name: str) -> bool:
+        """Return whether a set's generator is taught before the game."""
+        return bool(pretraining_from(self.settings(name)["model"]["pretraining"])["epochs"])
 
     def vocabularies(self) -> dict[str, dict[str, Any]]:
         """Return what the labels of each set mean, and how many graphs are trained on."""
@@ -252,16 +274,42 @@ def planar_graphs(job: Job) -> Splits:
 # Training ---------------------------------------------------------------------------------------
 
 
+def pretrain(job: Job) -> int:
+    """Teach the generators of those sets that are taught before the game."""
+    for name in filter(job.pretrains, job.sets):
+        vocabulary, points = job.vocabulary(name), read_graphs(job.folder / f"{name}.npz")
+        count = vocabulary["train"]
+        workshop = Workshop(
+            job.folder / f"{name}-workshop", job.settings(name), job.device, Terminal()
+        )
+        begun = synchronised(job.device)
+        encoded = Encoded(cut(points, slice(count)), vocabulary, list(range(count)))
+        learnt = DOMAINS[name]().learn(encoded, torch.arange(count), workshop)
+        print(f"{name}: taught in {synchronised(job.device) - begun:.0f} s", flush=True)
+        write_parts(learnt.state, job.folder, f"{name}-lesson")
+        shutil.rmtree(workshop.folder)
+    return DONE
+
+
 def model_of(job: Job, name: str) -> Model:
     """Return a set's networks as they begin, their space and their latents."""
+    vocabulary = job.vocabulary(name)
+    if job.pretrains(name):
+        learnt = read_parts(job.folder, f"{name}-lesson")
+        if learnt is None:
+            raise wgankit.RunError(f"nothing was taught in {job.folder}; do that first: pretrain")
+        vocabulary = {**vocabulary, LEARNT: learnt}
     with states.seeded(0):
-        return DOMAINS[name]().build(job.vocabulary(name), job.settings(name))
+        return DOMAINS[name]().build(vocabulary, job.settings(name))
 
 
 def training_of(job: Job, name: str, steps: int) -> wgankit.Training:
     """Return the training of a set at its beginning."""
     settings = {**job.settings(name), "steps": steps}
-    points = cut(read_graphs(job.folder / f"{name}.npz"), slice(job.vocabulary(name)["train"]))
+    known = job.vocabulary(name)
+    points = cut(read_graphs(job.folder / f"{name}.npz"), slice(known["train"]))
+    if job.pretrains(name):
+        points = walked(points, len(known["nodes"]) + 1, len(known["edges"]) + 1)
     return wgankit.settings.training_of(
         model_of(job, name), points, settings, device=job.device.type
     )
@@ -384,7 +432,7 @@ def score_planar(job: Job) -> dict[str, float]:
     return figures | distances(made, known)
 
 
-PARTS = ("encode", *DOMAINS, "sample", "score")
+PARTS = ("encode", "pretrain", *DOMAINS, "sample", "score")
 """In the order in which they are run."""
 
 
@@ -413,6 +461,7 @@ def run(part: str, options: argparse.Namespace) -> int:
     )
     works: dict[str, Callable[[], int]] = {
         "encode": lambda: encode(job),
+        "pretrain": lambda: pretrain(job),
         "qm9": lambda: train(job, "qm9"),
         "planar": lambda: train(job, "planar"),
         "sample": lambda: sample(job),

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, cast, final
 
-from wgankit.domain import Domain, Encoded, Learnt, Model, Reading, Vocabulary, Workshop
+from wgankit.domain import (
+    LEARNT,
+    Domain,
+    Encoded,
+    Learnt,
+    Model,
+    Reading,
+    Vocabulary,
+    Workshop,
+)
 from wgankit.errors import SettingError
-from wgankit.space import Points, batch_size, leaves
+from wgankit.latent import Latent
+from wgankit.space import Points, batch_size, leaves, pick
+from wgankit.state import seeded
 from wgankit_graphs.attributes import known_names, names_of
 from wgankit_graphs.blocks import BlockGenerator, PairLatent, WalkCritic
 from wgankit_graphs.choices import Choices
@@ -17,6 +28,14 @@ from wgankit_graphs.labelled import Blur, LabelledGraphs, canonical_order, one_h
 from wgankit_graphs.memory import check_training
 from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
 from wgankit_graphs.numbered import NumberedGraphs, OnLabels, canonical_numbering, relaxed
+from wgankit_graphs.pretraining import (
+    Encoder,
+    Recall,
+    Recalled,
+    pretrain,
+    pretraining_from,
+    walked,
+)
 from wgankit_graphs.trees import TreeGenerator
 
 if TYPE_CHECKING:
@@ -34,6 +53,7 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
             given blocks) or "tree" (nodes point at parents), `blocks` how many tokens the last two
             have, and `critic` "messages" or "walks".  Of graphs with numbers also
             `node_number_weight` and `edge_number_weight`, the costs of a deviation.
+            `pretraining` holds settings of `wgankit_graphs.pretraining.PRETRAINING`.
     """
     has_numbers = any(known_names(vocabulary))
     known = {**MODEL, **NUMBERS} if has_numbers else MODEL
@@ -46,20 +66,82 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
     for name, kinds in KINDS.items():
         if model[name] not in kinds:
             raise SettingError(f"model {name} is one of {', '.join(kinds)}; got {model[name]!r}")
+    lesson = pretraining_from(model["pretraining"])
+    if lesson["epochs"] and (has_numbers or model["generator"] != "attention"):
+        raise SettingError(
+            "pretraining teaches the generator 'attention' on graphs without numbers; got "
+            f"{'graphs with numbers' if has_numbers else repr(model['generator'])}: leave out "
+            "model.pretraining"
+        )
     if has_numbers:
         return _numbered_model(vocabulary, model)
     if model["generator"] != "attention":
         return _drawn_model(vocabulary, model)
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
-    latent = {name: model[name] for name in ("per_node", "per_graph")}
+    latent, generator = _latent(vocabulary, model), _generator(vocabulary, model)
+    content = None
+    if LEARNT in vocabulary:
+        recall = _recall(vocabulary, generator, latent, lesson)
+        recall.load_state_dict(vocabulary[LEARNT])
+        content = Recalled(recall, lesson["recall"]) if lesson["recall"] else None
     return Model(
         space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),
-        latent=GraphLatent(vocabulary["sizes"], vocabulary["size"], **latent),
-        generator=_generator(vocabulary, model),
+        latent=latent,
+        generator=generator,
         critic=_critic(node_labels, edge_labels, model),
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
         noise=Blur(model["blur"]) if model["blur"] else None,
+        content=content,
     )
+
+
+def pretrained(encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
+    """Return what a generator learnt before the game, which is nothing unless settings say so.
+
+    Arguments:
+        encoded: labelled graphs without numbers, or what `build_model` takes.
+        training: places of those to learn from.
+        workshop: where and how.
+    """
+    vocabulary, settings = encoded.vocabulary, workshop.settings
+    lesson = pretraining_from({**MODEL, **settings["model"]}["pretraining"])
+    if not lesson["epochs"]:
+        return Learnt(encoded.points, vocabulary)
+    with seeded(settings["seed"]):
+        model = build_model(vocabulary, settings)
+        recall = _recall(vocabulary, model.generator, model.latent, lesson)
+    kinds = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
+    labels = walked(encoded.points, *kinds)
+    state = pretrain(
+        recall,
+        pick(labels, training),
+        kinds,
+        lesson,
+        seed=settings["seed"],
+        device=workshop.device,
+        folder=workshop.folder,
+        teller=workshop.teller,
+    )
+    return Learnt(labels, vocabulary, state)
+
+
+def _recall(
+    vocabulary: Vocabulary, generator: nn.Module, latent: Latent, lesson: Mapping[str, Any]
+) -> Recall:
+    generator, latent = cast(GraphGenerator, generator), cast(GraphLatent, latent)
+    encoder = Encoder(
+        len(vocabulary["nodes"]) + 1,
+        len(vocabulary["edges"]) + 1,
+        vocabulary["size"],
+        width=lesson["width"],
+        outputs=latent.per_graph,
+    )
+    return Recall(encoder, generator, latent, lesson["noise"])
+
+
+def _latent(vocabulary: Vocabulary, model: Mapping[str, Any]) -> GraphLatent:
+    sizes = {name: model[name] for name in ("per_node", "per_graph")}
+    return GraphLatent(vocabulary["sizes"], vocabulary["size"], **sizes)
 
 
 def _numbered_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
@@ -72,7 +154,6 @@ def _numbered_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
             )
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
     nodes, edges = map(len, known_names(vocabulary))
-    latent = {name: model[name] for name in ("per_node", "per_graph")}
     numbers = {"node_numbers": nodes, "edge_numbers": edges}
     return Model(
         space=NumberedGraphs(
@@ -81,7 +162,7 @@ def _numbered_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
             model["p"],
             **{name: model[name] for name in NUMBERS},
         ),
-        latent=GraphLatent(vocabulary["sizes"], vocabulary["size"], **latent),
+        latent=_latent(vocabulary, model),
         generator=_generator(vocabulary, model, **numbers),
         critic=_critic(node_labels, edge_labels, model, **numbers),
         prepare=partial(relaxed, node_labels=node_labels, edge_labels=edge_labels),
@@ -169,6 +250,7 @@ MODEL: dict[str, Any] = {
     "generator": "attention",
     "blocks": 6,
     "critic": "messages",
+    "pretraining": {},
 }
 """Sizes of the networks and the metric; `model={...}` replaces some of them."""
 
@@ -234,11 +316,11 @@ class LabelledGraphsDomain(Domain):
         )
 
     def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
-        """Learn nothing, but refuse graphs whose training would not fit into memory."""
+        """Refuse graphs whose training would not fit into memory; pretrain if settings say so."""
         model = {**MODEL, **workshop.settings["model"]}
         settings = {**workshop.settings, "model": model}
         check_training(batch_size(encoded.points), encoded.vocabulary, settings, workshop.device)
-        return super().learn(encoded, training, workshop)
+        return pretrained(encoded, training, workshop)
 
     def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
         """Turn labels and numbers into networkx graphs."""

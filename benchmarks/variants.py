@@ -16,6 +16,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -28,8 +30,9 @@ import wgankit.settings
 from benchmarks.command import Missed, finish, parser, tell_header
 from benchmarks.graphs_h200 import drawn
 from wgankit import state as states
-from wgankit.domain import Encoded, Model
+from wgankit.domain import LEARNT, Encoded, Model, Workshop
 from wgankit.penalty import penalty_from
+from wgankit.progress import Silent
 from wgankit.settings import merge
 from wgankit.space import Points, leaves
 from wgankit_graphs.labelled import Graphs
@@ -117,6 +120,8 @@ VARIANTS: dict[str, Variant] = {
     "one-sided penalty at both": of_penalty(where="at-both"),
     "penalty on rewired neighbours": Variant(where=rewired),
     "that, five critic updates": Variant({"n_critic": 5}, where=rewired),
+    "pretraining": of_model(pretraining={"epochs": 60}),
+    "pretraining and recall": of_model(pretraining={"epochs": 60, "recall": 0.01}),
     "relativistic pairing": Variant({"objective": "relativistic"}),
     "relativistic pairing, seed 1": Variant({"objective": "relativistic"}, seed=1),
     "relativistic pairing, seed 2": Variant({"objective": "relativistic"}, seed=2),
@@ -146,13 +151,17 @@ def training_of(variant: Variant, encoded: Encoded, steps: int) -> tuple[Model, 
     """Return a variant's networks and their training, at its beginning."""
     settings = merge(wgankit.recipe("molecules").defaults, variant.settings)
     settings |= {"steps": steps, "seed": variant.seed}
+    with TemporaryDirectory() as folder:
+        workshop = Workshop(Path(folder), settings, torch.device("cpu"), Silent())
+        learnt = Molecules().learn(encoded, torch.arange(len(encoded.kept)), workshop)
+    known = {**learnt.vocabulary, LEARNT: learnt.state} if learnt.state else learnt.vocabulary
     with states.seeded(variant.seed):
-        model = Molecules().build(encoded.vocabulary, settings)
+        model = Molecules().build(known, settings)
     penalty = penalty_from(**settings["penalty"])
     if variant.where is not None:
         penalty = replace(penalty, where=variant.where)
     return model, wgankit.settings.training_of(
-        model, encoded.points, settings, penalty=penalty, device="cpu"
+        model, learnt.points, settings, penalty=penalty, device="cpu"
     )
 
 

@@ -153,7 +153,7 @@ def taught(made: Autoencoder, rows: Tensor, unseen: Tensor, seconds: float) -> d
     while (spent := time.process_time() - begun) < seconds:
         # The schedule of the steps would not know how long they take.
         made.settings["rate"] = rate * (1 - spent / seconds)
-        losses.append(next(school).lesson.surprise)
+        losses.append(next(school).marks.surprise)
     made.settings["rate"] = rate
     last = losses[-max(1, len(losses) // 6) :]
     cost = 1e6 * seconds / (school.index * school.batch)

@@ -330,11 +330,11 @@ def teach(job: Job, school: Schooling) -> int:
         school.load_state_dict(before)
     begun, first = synchronised(job.device), school.index
     told = kept = time.monotonic()
-    for done, lesson in school:
+    for taught in school:
         now = time.monotonic()
         if now - told > parts.TELL_EVERY:
             told = now
-            print(words(done, school.steps, lesson), flush=True)
+            print(f"{school.index:,} of {school.steps:,}: {words(taught)}", flush=True)
         if now > job.ends:
             break
         if now - kept > parts.KEEP_EVERY:

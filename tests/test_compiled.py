@@ -189,7 +189,7 @@ def test_traced_step_is_the_step_as_written(name, traced):
             grads = [[p.grad for p in side.parameters] for side in (player, same)]
             assert relative_error(*grads) < 1e-10
     assert set(parts(one).values()) == {""}
-    assert torch.equal(one.rng["cpu"], other.rng["cpu"])
+    assert torch.equal(one.randomness.state["cpu"], other.randomness.state["cpu"])
     for kind in ("generator", "average"):
         pairs = zip(getattr(one, kind).parameters(), getattr(other, kind).parameters())
         assert all(torch.allclose(p, q, rtol=1e-9, atol=1e-12) for p, q in pairs), kind

@@ -112,8 +112,8 @@ def test_the_trial_leaves_random_numbers_and_running_averages_where_they_were():
     # The checks before training run the averaged generator, in evaluation.
     assert torch.equal(training.generator[2].running_mean, before)
 
-    viewing = trained(*networks(Viewing())).rng
-    lying = trained(*networks()).rng
+    viewing = trained(*networks(Viewing())).randomness.state
+    lying = trained(*networks()).randomness.state
     assert all(torch.equal(viewing[name], lying[name]) for name in viewing)
 
 

@@ -59,7 +59,7 @@ def test_networks_of_plugins_are_traced(name, objects, settings, tmp_path):
     assert {part.name: part.refused for part in other.execution.parts} == dict.fromkeys(
         ("drawing points", "the critic's update", "the generator's update"), ""
     )
-    assert torch.equal(one.rng["cpu"], other.rng["cpu"])
+    assert torch.equal(one.randomness.state["cpu"], other.randomness.state["cpu"])
     gradients = [[p.grad for p in side.players[1].parameters] for side in (one, other)]
     assert relative_error(*gradients) < 1e-3
     assert float(found.w1) == pytest.approx(float(wanted.w1), rel=1e-2, abs=1e-4)

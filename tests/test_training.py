@@ -290,10 +290,13 @@ def test_a_state_goes_on_where_the_device_keeps_its_rate_otherwise(tmp_path, to_
 def test_random_numbers_of_a_device_that_the_state_was_not_on_stay_ones_own():
     first, again = make(), make()
     rows(first, 1)
-    first.rng["elsewhere"], again.rng["here"] = torch.tensor([1]), torch.tensor([2])
+    first.randomness.state["elsewhere"], again.randomness.state["here"] = (
+        torch.tensor([1]),
+        torch.tensor([2]),
+    )
     again.load_state_dict(first.state_dict())
-    assert set(again.rng) == {"cpu", "here"}
-    assert torch.equal(again.rng["cpu"], first.rng["cpu"])
+    assert set(again.randomness.state) == {"cpu", "here"}
+    assert torch.equal(again.randomness.state["cpu"], first.randomness.state["cpu"])
 
 
 def test_a_longer_schedule_raises_the_rates_of_a_saved_state(tmp_path):

@@ -7,7 +7,6 @@ import types
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast, final
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from wgankit.compiled import first_line, untouched
 from wgankit.errors import CompileWarning, SettingError
 from wgankit.space import Points, batch_size, join, leaves, on_leaves, pick
-from wgankit.state import read_rng, seeded, set_rng
+from wgankit.state import Randomness, read_rng
 from wgankit.tracing import Networks
 
 if TYPE_CHECKING:
@@ -69,34 +68,6 @@ def batch_sizes(count: int | None, batch: int) -> Iterator[int]:
 
 
 # The network ------------------------------------------------------------------------------------
-
-
-@final
-class Randomness:
-    """Random numbers of a stream's own, which go on where they stopped.
-
-    Between its batches the caller draws from torch as if there were no stream.
-
-    Arguments:
-        seed: where they begin.
-        device: whose random numbers.
-    """
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self.device = device
-        with seeded(seed, device):
-            self.state = read_rng(device)
-
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """Draw from them inside the block."""
-        before = read_rng(self.device)
-        set_rng(self.state, self.device)
-        try:
-            yield
-        finally:
-            self.state = read_rng(self.device)
-            set_rng(before, self.device)
 
 
 def generate(

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast, final
 
 import torch
 
@@ -100,3 +100,31 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
         yield
     finally:
         set_rng(before, device)
+
+
+@final
+class Randomness:
+    """Random numbers of one's own, which go on where they stopped.
+
+    Outside of `used` the caller draws from torch as if there were none.
+
+    Arguments:
+        seed: where they begin.
+        device: whose random numbers; `state` is what `read_rng` says of them.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.device = device
+        with seeded(seed, device):
+            self.state = read_rng(device)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Draw from them inside the block; if that ends with an error they are as before."""
+        callers = read_rng(self.device)
+        set_rng(self.state, self.device)
+        try:
+            yield
+            self.state = read_rng(self.device)
+        finally:
+            set_rng(callers, self.device)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -191,10 +190,10 @@ class Training(Iterator[Step]):
         self.batches = Batches(
             data, batch, device=self.device, seed=seed, rank=rank, processes=count
         )
-        with states.seeded(seed + rank * RANKS_APART, self.device):
+        self.randomness = states.Randomness(seed + rank * RANKS_APART, self.device)
+        with self.randomness.used():
             self._check()
             self._lay_out()
-            self.rng = states.read_rng(self.device)
 
     # ---- iterating ----------------------------------------------------------------------------
 
@@ -204,7 +203,7 @@ class Training(Iterator[Step]):
             raise StopIteration
         if self.index and self._is_due():
             self._look_again()
-        with self._own_random_numbers():
+        with self.randomness.used():
             self._set_rates()
             stored = self.batches.draw(self.n_critic)
             beside = self.batches.draw() if self.iteration.looks else None
@@ -259,7 +258,9 @@ class Training(Iterator[Step]):
             "factor": self.players[0].factor,
             "batches": self.batches.state_dict(),
             "scale": self.scale,
-            "rng": {name: self.processes.gather(one) for name, one in self.rng.items()},
+            "rng": {
+                name: self.processes.gather(one) for name, one in self.randomness.state.items()
+            },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -286,7 +287,8 @@ class Training(Iterator[Step]):
         self.scale.copy_(state["scale"])
         # A device that the state was not on keeps the stream that the seed gave it.
         known = {name: self._own(streams) for name, streams in state["rng"].items()}
-        self.rng = {name: known.get(name, one) for name, one in self.rng.items()}
+        own = self.randomness.state
+        self.randomness.state = {name: known.get(name, one) for name, one in own.items()}
 
     def save(self, path: Path | str) -> None:
         """Write the state to a file, atomically."""
@@ -297,17 +299,6 @@ class Training(Iterator[Step]):
         self.load_state_dict(states.load(path))
 
     # ---- the rest -------------------------------------------------------------------------------
-
-    @contextmanager
-    def _own_random_numbers(self) -> Iterator[None]:
-        """Let a step draw from this training's own stream, whatever its caller draws."""
-        callers = states.read_rng(self.device)
-        states.set_rng(self.rng, self.device)
-        try:
-            yield
-            self.rng = states.read_rng(self.device)
-        finally:
-            states.set_rng(callers, self.device)
 
     def _own(self, streams: list[Tensor]) -> Tensor:
         """Return this process's part of what all processes saved."""

@@ -195,7 +195,9 @@ def test_a_lesson_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert steps[0] == 7
     for name, one in whole.items():
         assert torch.equal(found[name], one)
-    with pytest.raises(SettingError, match="of other graphs, settings or seed"):
+    with pytest.raises(
+        SettingError, match="pretraining was under way, is of other data, settings or seed"
+    ):
         pretrain(recall_for(labels, kinds), labels, kinds, chosen, folder=tmp_path, seed=1)
 
 

@@ -12,12 +12,8 @@ drawn.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -27,7 +23,8 @@ from torch.nn import functional
 
 from wgankit import state as states
 from wgankit.errors import RunError, SettingError
-from wgankit.progress import Silent, Teller
+from wgankit.lessons import SAVE_EVERY, Lesson, attend, stamp_of
+from wgankit.progress import Teller
 from wgankit.space import Points, batch_size, leaves, pick
 from wgankit_graphs.labelled import Graphs, canonical_places, graphs_of, one_hot
 from wgankit_graphs.networks import GraphGenerator, GraphLatent
@@ -47,9 +44,6 @@ to nothing; `noise` is its share in the latents, in (0, 1); `width` is the encod
 `recall` the game goes on with the lesson: the generator also minimises so many times the nats by
 which real graphs surprise it.
 """
-
-SAVE_EVERY = 60.0
-"""Seconds between saves: what a kill can cost at most."""
 
 WARM_UP = 200
 """Steps over which the rate grows."""
@@ -218,7 +212,7 @@ class Recalled:
 
 
 @final
-class Pretraining(Iterator[Tensor]):
+class Pretraining(Lesson[Tensor]):
     """A lesson under way: iterate for the loss of each step, in nats a graph; its state resumes.
 
     Arguments:
@@ -249,8 +243,7 @@ class Pretraining(Iterator[Tensor]):
         self.optimizer = torch.optim.AdamW(
             recall.parameters(), self.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
-        with states.seeded(seed, device):
-            self.rng = states.read_rng(device)
+        self.randomness = states.Randomness(seed, device)
 
     def __next__(self) -> Tensor:
         """Do one step, on random numbers of this lesson's own."""
@@ -259,7 +252,7 @@ class Pretraining(Iterator[Tensor]):
         share = min(1.0, (self.index + 1) / WARM_UP) * (1 - self.index / self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * share
-        with self._own_random_numbers():
+        with self.randomness.used():
             places = torch.randint(batch_size(self.labels), (self.batch,), device=self.device)
             loss = self.recall(one_hot(pick(self.labels, places), *self.kinds)).mean()
         self.optimizer.zero_grad()
@@ -269,30 +262,20 @@ class Pretraining(Iterator[Tensor]):
         self.index += 1
         return cast(Tensor, loss.detach())
 
-    @contextmanager
-    def _own_random_numbers(self) -> Iterator[None]:
-        callers = states.read_rng(self.device)
-        states.set_rng(self.rng, self.device)
-        try:
-            yield
-            self.rng = states.read_rng(self.device)
-        finally:
-            states.set_rng(callers, self.device)
-
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on, the graphs not included."""
         return {
             "index": self.index,
             "recall": self.recall.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "rng": self.rng,
+            "rng": self.randomness.state,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of a lesson with the same graphs and settings."""
         self.recall.load_state_dict(state["recall"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.index, self.rng = state["index"], state["rng"]
+        self.index, self.randomness.state = state["index"], state["rng"]
 
 
 def pretraining_from(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -368,49 +351,28 @@ def pretrain(
         SettingError: the folder holds the state of other graphs, settings or seed.
         RunError: the loss is no longer finite.
     """
-    teller, device = teller or Silent(), torch.device(device)
-    lesson = Pretraining(recall, labels, kinds, settings, seed=seed, device=device)
-    stamp, path = stamp_of(recall, labels, settings, seed), folder and folder / "pretraining.pt"
-    if path and path.is_file():
-        state = states.load(path)
-        if state["stamp"] != stamp:
-            raise SettingError(
-                f"{path} is of other graphs, settings or seed; go on with those, or begin in "
-                "another folder: --out FOLDER"
-            )
-        lesson.load_state_dict(state["lesson"])
-
-    def keep(loss: Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise RunError(
-                f"the lesson diverged: its loss at step {lesson.index:,} is {float(loss)}; begin "
-                "again with a lower rate: --set model.pretraining.rate=3e-4"
-            )
-        teller.note(f"{float(loss):.3g} nats a graph")
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            states.save({"stamp": stamp, "lesson": lesson.state_dict()}, path)
-
-    teller.start("pretraining", lesson.index, lesson.steps)
-    saved = time.monotonic()
-    loss = torch.zeros(())
-    try:
-        for loss in lesson:
-            teller.advance(lesson.index, {})
-            if time.monotonic() - saved > save_every:
-                keep(loss)
-                saved = time.monotonic()
-        keep(loss)
-    finally:
-        teller.stop()
+    lesson = Pretraining(recall, labels, kinds, settings, seed=seed, device=torch.device(device))
+    attend(
+        lesson,
+        words,
+        title="pretraining",
+        stamp=stamp_of(leaves(labels), [str(recall), dict(settings), seed]),
+        path=folder / "pretraining.pt" if folder else None,
+        teller=teller,
+        save_every=save_every,
+    )
     return {name: one.cpu() for name, one in recall.state_dict().items()}
 
 
-def stamp_of(recall: Recall, labels: Points, settings: Mapping[str, Any], seed: int) -> str:
-    """Return a digest of all that a lesson depends on."""
-    shapes = {name: list(one.shape) for name, one in recall.state_dict().items()}
-    told = json.dumps([shapes, dict(settings), seed], sort_keys=True)
-    digest = hashlib.sha256(told.encode())
-    for part in leaves(labels):
-        digest.update(part.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def words(loss: Tensor) -> str:
+    """Return a line about a step.
+
+    Raises:
+        RunError: its loss is not finite.
+    """
+    if not torch.isfinite(loss):
+        raise RunError(
+            f"the pretraining diverged: its loss is {float(loss)}; begin again with a lower rate: "
+            "--set model.pretraining.rate=3e-4"
+        )
+    return f"{float(loss):.3g} nats a graph"

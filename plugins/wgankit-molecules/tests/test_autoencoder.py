@@ -373,7 +373,7 @@ def test_a_killed_training_goes_on_bit_for_bit(rows, tmp_path):
             train_autoencoder(
                 rows, tokens, SMALL, seed=3, folder=tmp_path, teller=Impatient(after), save_every=0
             )
-        saved = torch.load(tmp_path / "autoencoder.pt", weights_only=True)["schooling"]
+        saved = torch.load(tmp_path / "autoencoder.pt", weights_only=True)["lesson"]
         assert saved["index"] == after - 1
     torch.rand(5)  # the caller's own numbers have no part in it
     parts = train_autoencoder(rows, tokens, SMALL, seed=3, folder=tmp_path).state_dict()
@@ -390,7 +390,9 @@ def test_a_folder_of_another_training_is_refused(rows, tmp_path, change):
         "settings": (rows, SMALL | {"epochs": 2}, 0),
         "seed": (rows, SMALL | {"epochs": 1}, 1),
     }[change]
-    with pytest.raises(SettingError, match="other molecules, settings or seed"):
+    with pytest.raises(
+        SettingError, match="the autoencoder was under way, is of other data, settings or seed"
+    ):
         train_autoencoder(other[0], 20, other[1], seed=other[2], folder=tmp_path)
 
 

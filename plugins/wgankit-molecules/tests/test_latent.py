@@ -222,7 +222,7 @@ def test_domains_that_learn_nothing_store_what_they_encode():
 
     domain = Molecules()
     encoded = domain.encode(["CCO", "CC"])
-    workshop = Workshop(Path("nowhere"), {}, torch.device("cpu"), Silent())
+    workshop = Workshop(Path("nowhere"), {"model": {}}, torch.device("cpu"), Silent())
     learnt = domain.learn(encoded, torch.tensor([0]), workshop)
     assert learnt.points is encoded.points
     assert learnt.vocabulary is encoded.vocabulary

@@ -194,7 +194,7 @@ class Decoder(nn.Module):
         return self.out(self.norm(seen)), state
 
 
-class Lesson(NamedTuple):
+class Marks(NamedTuple):
     """What a batch says of an autoencoder.
 
     Arguments:
@@ -276,7 +276,7 @@ class Autoencoder(nn.Module):
                 break
         return rows
 
-    def forward(self, rows: Tensor) -> Lesson:
+    def forward(self, rows: Tensor) -> Marks:
         """Return what to learn from rows `(B, T)`, of which only the tail of `END`s may be cut."""
         rows = rows.long()
         wanted = functional.pad(rows, (0, 1)) if rows.shape[1] < self.length else rows
@@ -291,7 +291,7 @@ class Autoencoder(nn.Module):
         surprise = surprise_of(scores, wanted, counted)
         right = (scores.argmax(2) == wanted) | ~counted
         loss = surprise + self.settings["sketch"] * surprise_of(guess, wanted, counted)
-        return Lesson(loss, surprise.detach(), right.all(1).float().mean())
+        return Marks(loss, surprise.detach(), right.all(1).float().mean())
 
     def levels(self, count: int) -> Tensor:
         """Return levels of a batch `(count,)`: uniform in the angle, the tangent of which they are.

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -14,16 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from wgankit import state as states
-from wgankit.errors import RunError, SettingError
-from wgankit.progress import Silent, Teller
-from wgankit_molecules.autoencoder import Autoencoder, Lesson
+from wgankit.errors import RunError
+from wgankit.lessons import SAVE_EVERY, Lesson, attend, stamp_of
+from wgankit.progress import Teller
+from wgankit_molecules.autoencoder import Autoencoder, Marks
 from wgankit_molecules.tokens import lengths
-
-SAVE_EVERY = 60.0
-"""Seconds between saves: what a kill can cost at most."""
-
-TELL_EVERY = 20.0
-"""Seconds between words about how it goes."""
 
 CLIP = 30.0
 """Largest norm of a step's gradient.
@@ -56,15 +47,15 @@ class Taught(NamedTuple):
 
     Arguments:
         done: steps.
-        lesson: of the last one.
+        marks: of the last one.
     """
 
     done: int
-    lesson: Lesson
+    marks: Marks
 
 
 @final
-class Schooling(Iterator[Taught]):
+class Schooling(Lesson[Taught]):
     """A training of an autoencoder under way: iterate for steps; its state saves and resumes.
 
     Arguments:
@@ -93,8 +84,7 @@ class Schooling(Iterator[Taught]):
             weight_decay=chosen["decay"], fused=True,
         )  # fmt: skip
         self.order: list[Tensor] = []
-        with states.seeded(seed, device):
-            self.rng = states.read_rng(device)
+        self.randomness = states.Randomness(seed, device)
 
     def __next__(self) -> Taught:
         """Do one step, on random numbers of this training's own."""
@@ -105,14 +95,14 @@ class Schooling(Iterator[Taught]):
         rows = self.rows[places.to(self.device, non_blocking=True), :width]
         for group in self.optimizer.param_groups:
             group["lr"] = self.autoencoder.settings["rate"] * self._factor()
-        with self._own_random_numbers():
-            lesson = self.autoencoder(rows)
+        with self.randomness.used():
+            marks = self.autoencoder(rows)
         self.optimizer.zero_grad()
-        lesson.loss.backward()
+        marks.loss.backward()
         nn.utils.clip_grad_norm_(self.autoencoder.parameters(), CLIP)
         self.optimizer.step()
         self.index += 1
-        return Taught(self.index, Lesson(lesson.loss.detach(), *lesson[1:]))
+        return Taught(self.index, Marks(marks.loss.detach(), *marks[1:]))
 
     def _places(self) -> Tensor:
         """Return which rows the next batch holds."""
@@ -132,16 +122,6 @@ class Schooling(Iterator[Taught]):
         grown = (self.index + 1) / warm_up
         return min(1.0, grown) * max(LOWEST, 1 - self.index / self.steps)
 
-    @contextmanager
-    def _own_random_numbers(self) -> Iterator[None]:
-        callers = states.read_rng(self.device)
-        states.set_rng(self.rng, self.device)
-        try:
-            yield
-            self.rng = states.read_rng(self.device)
-        finally:
-            states.set_rng(callers, self.device)
-
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on, the rows not included."""
         return {
@@ -149,7 +129,7 @@ class Schooling(Iterator[Taught]):
             "index": self.index,
             "autoencoder": self.autoencoder.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "rng": self.rng,
+            "rng": self.randomness.state,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -168,7 +148,7 @@ class Schooling(Iterator[Taught]):
         except RuntimeError as error:
             raise RunError(f"the state belongs to another autoencoder: {error}") from error
         self.optimizer.load_state_dict(state["optimizer"])
-        self.index, self.rng, self.order = state["index"], state["rng"], []
+        self.index, self.randomness.state, self.order = state["index"], state["rng"], []
         if self.index % self.each:
             self.order = self._order(self.index // self.each)
 
@@ -230,80 +210,31 @@ def train_autoencoder(
         SettingError: the folder holds the state of other rows, settings or seed.
         RunError: the loss is no longer finite, or the state cannot be written.
     """
-    teller, device = teller or Silent(), torch.device(device)
+    device = torch.device(device)
     with states.seeded(seed):
         autoencoder = Autoencoder(tokens, rows.shape[1], settings)
-    schooling = Schooling(autoencoder, rows, seed=seed, device=device)
-    stamp = stamp_of(rows, tokens, autoencoder.settings, seed)
-    path = folder / "autoencoder.pt" if folder else None
-    if path and path.is_file():
-        _take_up(schooling, path, stamp)
-    _school(schooling, path, stamp, teller, save_every)
+    attend(
+        Schooling(autoencoder, rows, seed=seed, device=device),
+        words,
+        title="autoencoder",
+        stamp=stamp_of([rows], [tokens, dict(autoencoder.settings), seed]),
+        path=folder / "autoencoder.pt" if folder else None,
+        teller=teller,
+        save_every=save_every,
+    )
     return autoencoder.eval().requires_grad_(False)
 
 
-def stamp_of(rows: Tensor, tokens: int, settings: Mapping[str, Any], seed: int) -> str:
-    """Return a digest of all that a training of an autoencoder depends on."""
-    told = json.dumps([tokens, list(rows.shape), dict(settings), seed], sort_keys=True)
-    return hashlib.sha256(rows.contiguous().numpy().tobytes() + told.encode()).hexdigest()
-
-
-def _take_up(schooling: Schooling, path: Path, stamp: str) -> None:
-    state = states.load(path)
-    if state.get("stamp") != stamp:
-        raise SettingError(
-            f"{path} is of an autoencoder of other molecules, settings or seed; go on with those, "
-            "or begin in another folder: --out FOLDER"
-        )
-    schooling.load_state_dict(state["schooling"])
-
-
-def _school(
-    schooling: Schooling, path: Path | None, stamp: str, teller: Teller, save_every: float
-) -> None:
-    """Do the steps that are left, and keep the state."""
-
-    def keep() -> None:
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            states.save({"stamp": stamp, "schooling": schooling.state_dict()}, path)
-
-    if schooling.index >= schooling.steps:
-        return
-    where = f", kept in {path}" if path else ""
-    teller.say(
-        f"autoencoder on {schooling.device}: step {schooling.index:,} of {schooling.steps:,}{where}"
-    )
-    teller.start("autoencoder", schooling.index, schooling.steps)
-    saved = told = time.monotonic()
-    try:
-        for done, lesson in schooling:
-            teller.advance(done, {})
-            now = time.monotonic()
-            if now - told > TELL_EVERY:
-                told = now
-                teller.note(words(done, schooling.steps, lesson))
-            if now - saved > save_every:
-                # A state that diverged must not take the place of a good one, and this looks.
-                words(done, schooling.steps, lesson)
-                keep()
-                saved = time.monotonic()
-    finally:
-        teller.stop()
-    words(schooling.index, schooling.steps, lesson)
-    keep()
-
-
-def words(done: int, steps: int, lesson: Lesson) -> str:
+def words(taught: Taught) -> str:
     """Return a line about a step.
 
     Raises:
         RunError: its loss is not finite.
     """
-    surprise, whole = float(lesson.surprise), float(lesson.whole)
+    surprise, whole = float(taught.marks.surprise), float(taught.marks.whole)
     if not surprise < float("inf"):
         raise RunError(
-            f"the autoencoder diverged: its loss at step {done:,} is not finite; begin again with "
-            "a lower rate: --set model.autoencoder.rate=1e-3"
+            f"the autoencoder diverged: its loss at step {taught.done:,} is not finite; begin "
+            "again with a lower rate: --set model.autoencoder.rate=1e-3"
         )
-    return f"{done:,} of {steps:,}: {surprise:.3g} nats a string, {whole:.1%} of them guessed whole"
+    return f"{surprise:.3g} nats a string, {whole:.1%} of them guessed whole"

@@ -30,6 +30,7 @@ from wgankit_graphs.pretraining import (
     surprise,
     walked,
 )
+from wgankit_graphs.recipe import LabelledGraphsDomain
 
 QUICK = {
     "steps": 3,
@@ -257,12 +258,29 @@ def test_runs_begin_with_what_was_taught(tmp_path):
     check_steps(recipe.training(device="cpu"))
 
 
-def test_a_lesson_is_for_one_generator_of_graphs_without_numbers(tmp_path):
-    model = {**QUICK["model"], "pretraining": {"epochs": 1}, "generator": "tree"}
-    with pytest.raises(SettingError, match=r"teaches the generator 'attention'.*got 'tree'"):
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"generator": "tree"}, "got generator 'tree': leave out"),
+        ({"labels": "gumbel"}, "got labels 'gumbel': leave out"),
+    ],
+)
+def test_a_lesson_is_for_one_generator(tmp_path, model, said):
+    chosen = {**QUICK["model"], **model, "pretraining": {"epochs": 1}}
+    with pytest.raises(SettingError, match=said):
         wgankit.recipe("graphs").fit(
-            labelled_cycles(), out=tmp_path / "run", **{**QUICK, "model": model}
+            labelled_cycles(), out=tmp_path / "run", **{**QUICK, "model": chosen}
         )
+
+
+def test_a_lesson_is_for_graphs_without_numbers(tmp_path):
+    graphs = labelled_cycles()
+    for graph in graphs:
+        nx.set_node_attributes(graph, 0.5, "x")
+    recipe = wgankit.Recipe(LabelledGraphsDomain(node_numbers=["x"]), "graphs")
+    chosen = {**QUICK["model"], "pretraining": {"epochs": 1}}
+    with pytest.raises(SettingError, match="got graphs with numbers: leave out"):
+        recipe.fit(graphs, out=tmp_path / "run", **{**QUICK, "model": chosen})
 
 
 @pytest.mark.parametrize(

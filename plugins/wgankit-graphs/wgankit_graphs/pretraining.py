@@ -26,6 +26,7 @@ from wgankit.errors import RunError, SettingError
 from wgankit.lessons import SAVE_EVERY, Lesson, attend, stamp_of
 from wgankit.progress import Teller
 from wgankit.space import Points, batch_size, leaves, pick
+from wgankit_graphs import memory
 from wgankit_graphs.labelled import Graphs, canonical_places, graphs_of, one_hot
 from wgankit_graphs.networks import GraphGenerator, GraphLatent
 
@@ -53,9 +54,6 @@ CLIP = 5.0
 
 LEAST = 1e-6
 """Least share of a label in a surprise, whose logarithm is finite."""
-
-AT_ONCE = 4_096
-"""Graphs that are renumbered at once."""
 
 
 def depth_first(graphs: Points) -> Tensor:
@@ -94,7 +92,10 @@ def walked(labels: Points, node_labels: int, edge_labels: int) -> tuple[Tensor, 
         edge_labels: L.
     """
     parts: list[tuple[Tensor, Tensor]] = []
-    for nodes, edges in zip(*(torch.split(one, AT_ONCE) for one in leaves(labels)), strict=True):
+    size = leaves(labels)[0].shape[1]
+    # One-hot labels of all pairs at once would take more memory than the training.
+    some = max(1, memory.BLOCK // (size**2 * edge_labels))
+    for nodes, edges in zip(*(torch.split(one, some) for one in leaves(labels)), strict=True):
         order = depth_first(one_hot((nodes, edges), node_labels, edge_labels))
         down = edges.gather(1, order.unsqueeze(-1).expand_as(edges))
         parts.append((nodes.gather(1, order), down.gather(2, order.unsqueeze(1).expand_as(edges))))

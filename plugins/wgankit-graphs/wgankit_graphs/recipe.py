@@ -67,12 +67,14 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         if model[name] not in kinds:
             raise SettingError(f"model {name} is one of {', '.join(kinds)}; got {model[name]!r}")
     lesson = pretraining_from(model["pretraining"])
-    if lesson["epochs"] and (has_numbers or model["generator"] != "attention"):
-        raise SettingError(
-            "pretraining teaches the generator 'attention' on graphs without numbers; got "
-            f"{'graphs with numbers' if has_numbers else repr(model['generator'])}: leave out "
-            "model.pretraining"
-        )
+    if lesson["epochs"]:
+        wanted = {"generator": "attention", "labels": "soft"}
+        given = [f"{name} {model[name]!r}" for name, one in wanted.items() if model[name] != one]
+        if given := given + ["graphs with numbers"] * has_numbers:
+            raise SettingError(
+                "pretraining teaches the generator 'attention' with labels 'soft' on graphs "
+                f"without numbers; got {', '.join(given)}: leave out model.pretraining"
+            )
     if has_numbers:
         return _numbered_model(vocabulary, model)
     if model["generator"] != "attention":

@@ -39,6 +39,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ import wgankit.settings
 from benchmarks import parts
 from benchmarks.parts import DONE, GO_ON, Plan, read_parts, remove_parts, synchronised, write_parts
 from wgankit import state as states
+from wgankit.cli import parse_settings
 from wgankit.domain import LEARNT, Domain, Encoded, Model, Workshop
 from wgankit.progress import Terminal
 from wgankit.sampling import generate
@@ -99,7 +101,7 @@ FULL = Scale({
         "batch": 512, "n_critic": 2, "rate": 3e-4, "critic_rate": 5e-4, "ema": 0.9995,
         "model": {
             "width": 128, "layers": 4, "generator_layers": 4,
-            "pretraining": {"epochs": 60, "batch": 1_024, "recall": 0.05},
+            "pretraining": {"epochs": 60, "batch": 1_024, "recall": 0.01},
         },
     },
     "planar": {
@@ -147,6 +149,7 @@ class Job:
         sets: of which "encode", "sample" and "score" are.
         data: folder of the published planar graphs.
         count: how many to sample; None leaves it to `COUNTS`.
+        given: settings of the sets' recipes, in place of the scale's.
     """
 
     folder: Path
@@ -157,6 +160,7 @@ class Job:
     sets: Sequence[str] = tuple(DOMAINS)
     data: Path | None = None
     count: int | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tiny(self) -> bool:
@@ -170,7 +174,7 @@ class Job:
     def settings(self, name: str) -> dict[str, Any]:
         """Return all settings of a set's recipe."""
         defaults = wgankit.Recipe(DOMAINS[name](), name).defaults
-        return merge(defaults, self.scale.settings[name])
+        return merge(merge(defaults, self.scale.settings[name]), self.given)
 
     def pretrains(self, name: str) -> bool:
         """Return whether a set's generator is taught before the game."""
@@ -444,6 +448,10 @@ def main(arguments: list[str] | None = None) -> int:
     reader.add_argument("-n", "--count", type=int, help="to sample; 10,000 and 1,024")
     reader.add_argument("--only", choices=DOMAINS, help="encode, sample and score one set alone")
     reader.add_argument("--data", type=Path, help="folder of the published planar graphs")
+    reader.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the recipes, such as n_critic=5; the same at all parts",
+    )  # fmt: skip
     return parts.call(reader.parse_args(arguments), PARTS, run)
 
 
@@ -458,12 +466,16 @@ def run(part: str, options: argparse.Namespace) -> int:
         sets=(options.only,) if options.only else tuple(DOMAINS),
         data=options.data,
         count=options.count,
+        given=parse_settings(options.set),
     )
+
+    def done() -> int:
+        return DONE
+
     works: dict[str, Callable[[], int]] = {
         "encode": lambda: encode(job),
         "pretrain": lambda: pretrain(job),
-        "qm9": lambda: train(job, "qm9"),
-        "planar": lambda: train(job, "planar"),
+        **{name: partial(train, job, name) if name in job.sets else done for name in DOMAINS},
         "sample": lambda: sample(job),
         "score": lambda: score(job),
     }

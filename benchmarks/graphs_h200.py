@@ -11,8 +11,8 @@
 (see docs/graphs.md); `--only` leaves one of both out.  `encode` and `score` need rdkit and
 networkx; the others need neither, and read `qm9.npz`, `planar.npz` and `vocabularies.json`.
 
-`pretrain` teaches the generator of molecules to give graphs back, and leaves planar
-graphs alone, of which there are too few.
+`pretrain` teaches a generator to give graphs back where the settings say so, which must be given to
+all parts (`--only qm9 --set model.pretraining.epochs=30`); it does nothing otherwise.
 
 A part goes on from the files that the one before left, ends after `--minutes`, and says whether it
 is done.  A training that was interrupted goes on as if it never had been.  Every file is smaller
@@ -99,10 +99,7 @@ class Scale:
 FULL = Scale({
     "qm9": {
         "batch": 512, "n_critic": 2, "rate": 3e-4, "critic_rate": 5e-4, "ema": 0.9995,
-        "model": {
-            "width": 128, "layers": 4, "generator_layers": 4,
-            "pretraining": {"epochs": 60, "batch": 1_024, "recall": 0.01},
-        },
+        "model": {"width": 128, "layers": 4, "generator_layers": 4},
     },
     "planar": {
         "batch": 64, "n_critic": 2, "rate": 2e-4, "critic_rate": 3e-4, "ema": 0.999,
@@ -111,15 +108,7 @@ FULL = Scale({
 })  # fmt: skip
 CORE = Scale(
     {
-        "qm9": {
-            "batch": 64,
-            "n_critic": 3,
-            "rate": 1e-4,
-            "ema": 0.999,
-            "schedule": "linear",
-            "compile": True,
-            "model": {"pretraining": {"epochs": 30, "recall": 0.01}},
-        },
+        "qm9": {"batch": 64, "n_critic": 5, "ema": 0.999, "compile": True},
         "planar": {"batch": 16, "n_critic": 2, "ema": 0.995, "compile": True},
     },
     warm=10,

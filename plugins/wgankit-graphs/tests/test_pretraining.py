@@ -117,6 +117,20 @@ def test_nodes_that_are_nothing_come_last():
     assert ahead.tolist() == [0, 0, 0, 0]
 
 
+def test_a_walk_begins_outside_and_takes_side_chains_first():
+    """Sums of distances by hand: 13 at an end of the chain, 11 at the side chain, 9 behind it."""
+    graph = nx.path_graph(5)
+    graph.add_edge(2, 5)
+    graph.add_edge(6, 7)  # another part, which is smaller: all its nodes are further out
+    nx.set_node_attributes(graph, "a", "label")
+    chain = graph.subgraph(range(6)).copy()
+    labels, kinds = batch_of(chain, graph)
+    order = depth_first(one_hot(labels, *kinds))
+    assert order[0, :6].tolist() == [0, 1, 2, 5, 3, 4]
+    assert set(order[1, :2].tolist()) == {6, 7}
+    assert order[1, 2:].tolist() == [0, 1, 2, 5, 3, 4]
+
+
 def test_a_surprise_is_minus_the_logarithm_of_the_chance():
     shares = torch.tensor([[[0.5, 0.25, 0.25], [0.1, 0.9, 0.0]]])
     labels = torch.tensor([[[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]])

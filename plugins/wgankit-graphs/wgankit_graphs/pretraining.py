@@ -59,17 +59,17 @@ LEAST = 1e-6
 def depth_first(graphs: Points) -> Tensor:
     """Return which node comes at each place `(B, N)` of a depth-first walk; labels are one-hot.
 
-    The walk begins at the first node of the canonical order, and where it can go on in several
-    ways takes the one that is first there; it goes through a graph's other parts afterwards.
-    Nodes that are nothing come last.  Graphs whose nodes all look different come out equal
-    whatever their numbering.
+    The walk begins at the outermost node, and where it can go on in several ways takes the
+    outermost first, so that side chains come before what they hang on; it goes through a graph's
+    other parts afterwards.  How far out a node is, the sum of its distances in edges, changes
+    little when a graph does, and so do the places of nodes.  Nodes equally far out come by label,
+    and then in the canonical order.  Nodes that are nothing come last.  Graphs whose nodes all look
+    different come out equal whatever their numbering.
     """
     nodes, edges = graphs_of(graphs)
-    count, size = nodes.shape[:2]
-    ranks = torch.empty(count, size, dtype=torch.long, device=nodes.device)
-    places = torch.arange(size, device=nodes.device).expand(count, -1)
-    ranks.scatter_(1, canonical_places(Graphs(nodes, edges)), places)
+    size = nodes.shape[1]
     linked = edges[..., 0] < 0.5
+    ranks = outermost_first(Graphs(nodes, edges), linked)
     heard = torch.zeros_like(ranks)  # when the neighbour was met that was met last
     met = torch.zeros_like(linked[..., 0])
     order = torch.empty_like(ranks)
@@ -81,6 +81,30 @@ def depth_first(graphs: Points) -> Tensor:
         beside = linked.gather(1, one.unsqueeze(-1).expand(-1, -1, size))[:, 0]
         heard = torch.where(beside, place + 1, heard)
     return order
+
+
+def outermost_first(graphs: Graphs, linked: Tensor) -> Tensor:
+    """Return each node's rank `(B, N)` by the sum of its distances, label and canonical order.
+
+    Arguments:
+        graphs: with one-hot labels.
+        linked: which nodes are joined, `(B, N, N)`.
+    """
+    count, size = graphs.nodes.shape[:2]
+    there = graphs.nodes[..., 0] < 0.5
+    places = torch.arange(size, device=there.device).expand(count, -1)
+    canonical = torch.empty_like(places).scatter_(1, canonical_places(graphs), places)
+    # A node of another part is as far away as none of the same part can be.
+    steps = linked.float()
+    reached = torch.eye(size, device=there.device).expand(count, -1, -1)
+    sums = torch.zeros(count, size, dtype=torch.long, device=there.device)
+    for _ in range(size):
+        sums += ((reached == 0) & there.unsqueeze(1)).sum(2)
+        reached = ((reached + reached @ steps) > 0).float()
+    labels = graphs.nodes.argmax(-1)
+    key = (labels - sums * graphs.nodes.shape[2]) * size + canonical
+    order = key.masked_fill(~there, size**4 * graphs.nodes.shape[2]).argsort(dim=1, stable=True)
+    return torch.empty_like(places).scatter_(1, order, places)
 
 
 def walked(labels: Points, node_labels: int, edge_labels: int) -> tuple[Tensor, Tensor]:

@@ -82,9 +82,9 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
     latent, generator = _latent(vocabulary, model), _generator(vocabulary, model)
     content = None
-    if LEARNT in vocabulary:
+    if learnt := vocabulary.get(LEARNT):
         recall = _recall(vocabulary, generator, latent, lesson)
-        recall.load_state_dict(vocabulary[LEARNT])
+        recall.load_state_dict(learnt)
         content = Recalled(recall, lesson["recall"]) if lesson["recall"] else None
     return Model(
         space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),

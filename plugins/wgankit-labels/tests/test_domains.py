@@ -32,7 +32,8 @@ def test_molecules_with_properties(tmp_path):
     recipe.domain.write(drawn, tmp_path / "new.smi")
 
 
-def test_graphs_with_classes_from_their_attributes(tmp_path):
+@pytest.mark.parametrize("more", [{}, {"pretraining": {"epochs": 1, "recall": 0.1}}])
+def test_graphs_with_classes_from_their_attributes(tmp_path, more):
     nx = pytest.importorskip("networkx")
     pytest.importorskip("wgankit_graphs")
     graphs = []
@@ -41,7 +42,7 @@ def test_graphs_with_classes_from_their_attributes(tmp_path):
         graph.graph["kind"] = "cycle" if number % 2 else "star"
         graphs.append(graph)
     recipe = conditioned("graphs", "kind", "edges:number").fit(
-        graphs, out=tmp_path / "run", evaluate_on=16, model=SMALL, **QUICK
+        graphs, out=tmp_path / "run", evaluate_on=16, model={**SMALL, **more}, **QUICK
     )
     for one in recipe.training_objects:
         round_ = all(degree == 2 for _, degree in one.object.degree())

@@ -226,7 +226,8 @@ class ConditionedDomain(Domain):
         }
         if type(inner).learn is not Domain.learn:
             return found  # it has no networks before it has learnt
-        return {**found, "scale": _scale(inner, self.recipe, vocabulary, points)}
+        defaults = wgankit.Recipe(inner, self.recipe).defaults
+        return {**found, "scale": _scale(inner, defaults, vocabulary, points)}
 
     def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
         """Let the other domain learn what it learns, and keep the labels beside its points."""
@@ -236,10 +237,11 @@ class ConditionedDomain(Domain):
         parts, columns = split(encoded.points)
         model = {**workshop.settings["model"]}
         model.pop("conditions", None)
+        settings = {**workshop.settings, "model": model}
         learnt = inner.learn(
             replace(encoded, points=parts, vocabulary=encoded.vocabulary["objects"]),
             training,
-            replace(workshop, settings={**workshop.settings, "model": model}),
+            replace(workshop, settings=settings),
         )
         known = {**learnt.vocabulary, LEARNT: learnt.state}
         return Learnt(
@@ -247,7 +249,7 @@ class ConditionedDomain(Domain):
             {
                 **encoded.vocabulary,
                 "objects": learnt.vocabulary,
-                "scale": _scale(inner, self.recipe, known, learnt.points),
+                "scale": _scale(inner, settings, known, learnt.points),
             },
             learnt.state,
         )
@@ -396,11 +398,13 @@ def _law(columns: Tensor) -> tuple[list[list[float]], list[int]]:
     return rows.tolist(), counts.tolist()
 
 
-def _scale(inner: Domain, recipe: str, vocabulary: Vocabulary, points: Points) -> float:
-    """Return the mean distance of two objects of the data, under the recipe's own metric."""
+def _scale(
+    inner: Domain, settings: Mapping[str, Any], vocabulary: Vocabulary, points: Points
+) -> float:
+    """Return the mean distance of two objects of the data, under the metric of the settings."""
     some = pick(points, torch.arange(min(256, batch_size(points))))
     with seeded(0), torch.no_grad():
-        model = inner.build(vocabulary, wgankit.Recipe(inner, recipe).defaults)
+        model = inner.build(vocabulary, settings)
         prepared = model.prepare(some)
         other = pick(prepared, torch.arange(batch_size(prepared)).roll(1))
         mean = float(model.space.distance(prepared, other).mean())

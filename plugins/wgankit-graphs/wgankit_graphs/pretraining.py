@@ -62,9 +62,9 @@ def depth_first(graphs: Points) -> Tensor:
     The walk begins at the outermost node, and where it can go on in several ways takes the
     outermost first, so that side chains come before what they hang on; it goes through a graph's
     other parts afterwards.  How far out a node is, the sum of its distances in edges, changes
-    little when a graph does, and so do the places of nodes.  Nodes equally far out come by label,
-    and then in the canonical order.  Nodes that are nothing come last.  Graphs whose nodes all look
-    different come out equal whatever their numbering.
+    little when a graph does, and so do the places of nodes.  Nodes equally far out come in the
+    canonical order, those that are nothing last.  Graphs whose nodes all look different come out
+    equal whatever their numbering.
     """
     nodes, edges = graphs_of(graphs)
     size = nodes.shape[1]
@@ -84,7 +84,7 @@ def depth_first(graphs: Points) -> Tensor:
 
 
 def outermost_first(graphs: Graphs, linked: Tensor) -> Tensor:
-    """Return each node's rank `(B, N)` by the sum of its distances, label and canonical order.
+    """Return each node's rank `(B, N)` by the sum of its distances, then the canonical order.
 
     Arguments:
         graphs: with one-hot labels.
@@ -94,16 +94,16 @@ def outermost_first(graphs: Graphs, linked: Tensor) -> Tensor:
     there = graphs.nodes[..., 0] < 0.5
     places = torch.arange(size, device=there.device).expand(count, -1)
     canonical = torch.empty_like(places).scatter_(1, canonical_places(graphs), places)
-    # A node of another part is as far away as none of the same part can be.
+    # A node of another part is as far away as none of the same part can be, and so is nothing,
+    # which is equally much for all.
     steps = linked.float()
     reached = torch.eye(size, device=there.device).expand(count, -1, -1)
     sums = torch.zeros(count, size, dtype=torch.long, device=there.device)
     for _ in range(size):
-        sums += ((reached == 0) & there.unsqueeze(1)).sum(2)
+        sums += (reached == 0).sum(2)
         reached = ((reached + reached @ steps) > 0).float()
-    labels = graphs.nodes.argmax(-1)
-    key = (labels - sums * graphs.nodes.shape[2]) * size + canonical
-    order = key.masked_fill(~there, size**4 * graphs.nodes.shape[2]).argsort(dim=1, stable=True)
+    key = (canonical - sums * size).masked_fill(~there, size)
+    order = key.argsort(dim=1, stable=True)
     return torch.empty_like(places).scatter_(1, order, places)
 
 

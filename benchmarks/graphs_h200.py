@@ -1,18 +1,20 @@
 """Molecules of QM9 and planar graphs in parts, on one GPU or on one core of a CPU (`--core`).
 
     python -m benchmarks.graphs_h200 encode --folder F --data SPLITS   # once, where rdkit is
-    python -m benchmarks.graphs_h200 pretrain --folder F               # again if it was stopped
+    python -m benchmarks.graphs_h200 learn --folder F                  # again if it was stopped
+    python -m benchmarks.graphs_h200 qm9-latent --folder F             # again and again until done
     python -m benchmarks.graphs_h200 qm9 --folder F                    # again and again until done
     python -m benchmarks.graphs_h200 planar --folder F                 # again and again until done
     python -m benchmarks.graphs_h200 sample --folder F                 # writes F/samples-SET.npz
     python -m benchmarks.graphs_h200 score --folder F --data SPLITS    # where rdkit is
 
 `encode` wants all of QM9 (`wgankit data get qm9`) and a folder with the published planar graphs
-(see docs/graphs.md); `--only` leaves one of both out.  `encode` and `score` need rdkit and
-networkx; the others need neither, and read `qm9.npz`, `planar.npz` and `vocabularies.json`.
+(see docs/graphs.md); with `--only` there is one set and no other.  `encode` and `score` need rdkit
+and networkx; the others need neither, and read `SET.npz` and `vocabularies.json`.
 
-`pretrain` teaches a generator to give graphs back where the settings say so, which must be given to
-all parts (`--only qm9 --set model.pretraining.epochs=30`); it does nothing otherwise.
+QM9 is trained on by two recipes: `qm9` is the recipe "molecules", `qm9-latent` is
+"molecules:latent-graphs".  `learn` trains the autoencoder of the latter, and does nothing for the
+others.
 
 A part goes on from the files that the one before left, ends after `--minutes`, and says whether it
 is done.  A training that was interrupted goes on as if it never had been.  Every file is smaller
@@ -41,7 +43,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -57,21 +59,29 @@ from wgankit.domain import LEARNT, Domain, Encoded, Model, Workshop
 from wgankit.progress import Terminal
 from wgankit.sampling import generate
 from wgankit.settings import merge
-from wgankit.space import leaves
-from wgankit_graphs.pretraining import pretraining_from, walked
+from wgankit.space import Points, leaves
+from wgankit_graphs.latent import labels_of
 from wgankit_graphs.recipe import LabelledGraphsDomain
+from wgankit_molecules.latent_graphs import LatentMolecularGraphs
 from wgankit_molecules.recipe import Molecules
 
 if TYPE_CHECKING:
     from wgankit_graphs.published import Splits
 
-DOMAINS: dict[str, Callable[[], Domain]] = {"qm9": Molecules, "planar": LabelledGraphsDomain}
+DOMAINS: dict[str, Callable[[], Domain]] = {
+    "qm9-latent": LatentMolecularGraphs,
+    "qm9": Molecules,
+    "planar": LabelledGraphsDomain,
+}
 """Whose networks, space and settings each set is trained with."""
+
+LATENT = ("qm9-latent",)
+"""Sets whose points are those of an autoencoder."""
 
 TRAIN = 100_000
 """Molecules of QM9 that are trained on, at most."""
 
-COUNTS = {"qm9": 10_000, "planar": 1_024}
+COUNTS = {"qm9-latent": 10_000, "qm9": 10_000, "planar": 1_024}
 """How many are sampled, unless told otherwise."""
 
 SAMPLED_AT_ONCE = 1_000
@@ -89,7 +99,9 @@ class Scale:
     """
 
     settings: Mapping[str, Mapping[str, Any]]
-    minutes: Mapping[str, float] = field(default_factory=lambda: {"qm9": 16.0, "planar": 8.0})
+    minutes: Mapping[str, float] = field(
+        default_factory=lambda: {"qm9-latent": 5.0, "qm9": 8.0, "planar": 8.0}
+    )
     # Between 64 and 128 steps no code is looked at again.
     warm: int = 70
     timed: int = 50
@@ -97,6 +109,9 @@ class Scale:
 
 # Critics of this width jump to hundreds in their first steps at the recipes' rate of 1e-3.
 FULL = Scale({
+    "qm9-latent": {
+        "batch": 512, "n_critic": 5, "model": {"autoencoder": {"epochs": 60, "width": 512}},
+    },
     "qm9": {
         "batch": 512, "n_critic": 2, "rate": 3e-4, "critic_rate": 5e-4, "ema": 0.9995,
         "model": {"width": 128, "layers": 4, "generator_layers": 4},
@@ -108,6 +123,7 @@ FULL = Scale({
 })  # fmt: skip
 CORE = Scale(
     {
+        "qm9-latent": {"compile": True},
         "qm9": {"batch": 64, "n_critic": 5, "ema": 0.999, "compile": True},
         "planar": {"batch": 16, "n_critic": 2, "ema": 0.995, "compile": True},
     },
@@ -115,11 +131,20 @@ CORE = Scale(
 )
 TINY = Scale(
     {
-        name: {
+        "qm9-latent": {
             "batch": 8, "n_critic": 2, "compile": False,
-            "model": {"width": 16, "layers": 1, "generator_layers": 1, "steps": 2} | taught,
-        }
-        for name, taught in (("qm9", {"pretraining": {"epochs": 1, "recall": 0.1}}), ("planar", {}))
+            "model": {
+                "width": 16, "depth": 1,
+                "autoencoder": {"epochs": 1, "batch": 16, "width": 16, "depth": 1, "latent": 8},
+            },
+        },
+        **{
+            name: {
+                "batch": 8, "n_critic": 2, "compile": False,
+                "model": {"width": 16, "layers": 1, "generator_layers": 1, "steps": 2},
+            }
+            for name in ("qm9", "planar")
+        },
     },
     minutes=dict.fromkeys(DOMAINS, 0.02), warm=1, timed=3,
 )  # fmt: skip
@@ -165,15 +190,16 @@ class Job:
         defaults = wgankit.Recipe(DOMAINS[name](), name).defaults
         return merge(merge(defaults, self.scale.settings[name]), self.given)
 
-    def pretrains(self, name: str) -> bool:
-        """Return whether a set's generator is taught before the game."""
-        return bool(pretraining_from(self.settings(name)["model"]["pretraining"])["epochs"])
-
     def vocabularies(self) -> dict[str, dict[str, Any]]:
         """Return what the labels of each set mean, and how many graphs are trained on."""
         path = self.folder / "vocabularies.json"
         told: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
         return told
+
+    def remember(self, name: str, vocabulary: Mapping[str, Any]) -> None:
+        """Write down what the labels of a set mean."""
+        told = json.dumps({**self.vocabularies(), name: vocabulary})
+        states.write_text(self.folder / "vocabularies.json", told + "\n")
 
     def vocabulary(self, name: str) -> dict[str, Any]:
         """Return what the labels of a set mean."""
@@ -219,15 +245,14 @@ def encode(job: Job) -> int:
     """Write the graphs of each set, those to train on first."""
     job.folder.mkdir(parents=True, exist_ok=True)
     for name in job.sets:
-        known = encode_molecules(job) if name == "qm9" else encode_planar(job)
-        told = json.dumps({**job.vocabularies(), name: known})
-        states.write_text(job.folder / "vocabularies.json", told + "\n")
+        known = encode_planar(job) if name == "planar" else encode_molecules(job, name)
+        job.remember(name, known)
         size = (job.folder / f"{name}.npz").stat().st_size / 2**20
         print(f"{name}: {known['train']:,} to train on, {size:.1f} MiB", flush=True)
     return DONE
 
 
-def encode_molecules(job: Job) -> dict[str, Any]:
+def encode_molecules(job: Job, name: str) -> dict[str, Any]:
     """Write QM9 in random order; the last tenth is for tests."""
     from wgankit_molecules.data import qm9, qm9_10k
 
@@ -241,7 +266,7 @@ def encode_molecules(job: Job) -> dict[str, Any]:
     rest = domain.encode(mixed[count:], train.vocabulary)
     print(f"left out: {dict(train.skipped + rest.skipped) or 'none'}")
     both = [torch.cat(two) for two in zip(leaves(train.points), leaves(rest.points), strict=True)]
-    write_graphs(job.folder / "qm9.npz", both)
+    write_graphs(job.folder / f"{name}.npz", both)
     tests_from = len(mixed) - len(mixed) // 10 - count
     test = sum(place >= tests_from for place in rest.kept)
     return {**train.vocabulary, "train": len(train.kept), "test": test}
@@ -267,9 +292,9 @@ def planar_graphs(job: Job) -> Splits:
 # Training ---------------------------------------------------------------------------------------
 
 
-def pretrain(job: Job) -> int:
-    """Teach the generators of those sets that are taught before the game."""
-    for name in filter(job.pretrains, job.sets):
+def learn(job: Job) -> int:
+    """Train the autoencoders of those sets that have one, and write points and what was learnt."""
+    for name in (name for name in job.sets if name in LATENT):
         vocabulary, points = job.vocabulary(name), read_graphs(job.folder / f"{name}.npz")
         count = vocabulary["train"]
         workshop = Workshop(
@@ -278,33 +303,48 @@ def pretrain(job: Job) -> int:
         begun = synchronised(job.device)
         encoded = Encoded(cut(points, slice(count)), vocabulary, list(range(count)))
         learnt = DOMAINS[name]().learn(encoded, torch.arange(count), workshop)
-        print(f"{name}: taught in {synchronised(job.device) - begun:.0f} s", flush=True)
-        write_parts(learnt.state, job.folder, f"{name}-lesson")
+        print(f"{name}: learnt in {synchronised(job.device) - begun:.0f} s", flush=True)
+        write_parts({"points": leaves(learnt.points)[0]}, job.folder, f"{name}-points")
+        write_parts(learnt.state, job.folder, f"{name}-learnt")
+        job.remember(name, learnt.vocabulary)
         shutil.rmtree(workshop.folder)
     return DONE
 
 
+def read_learnt(job: Job, name: str, what: str) -> dict[str, Any]:
+    """Return what `learn` left of a set."""
+    found = read_parts(job.folder, f"{name}-{what}")
+    if found is None:
+        raise wgankit.RunError(f"nothing was learnt in {job.folder}; do that first: learn")
+    return found
+
+
+def whole(job: Job, name: str) -> dict[str, Any]:
+    """Return a set's vocabulary with what was learnt."""
+    known = job.vocabulary(name)
+    return {**known, LEARNT: read_learnt(job, name, "learnt")} if name in LATENT else known
+
+
 def model_of(job: Job, name: str) -> Model:
     """Return a set's networks as they begin, their space and their latents."""
-    vocabulary = job.vocabulary(name)
-    if job.pretrains(name):
-        learnt = read_parts(job.folder, f"{name}-lesson")
-        if learnt is None:
-            raise wgankit.RunError(f"nothing was taught in {job.folder}; do that first: pretrain")
-        vocabulary = {**vocabulary, LEARNT: learnt}
     with states.seeded(0):
-        return DOMAINS[name]().build(vocabulary, job.settings(name))
+        return DOMAINS[name]().build(whole(job, name), job.settings(name))
+
+
+def points_of(job: Job, name: str) -> Points:
+    """Return the points of a set to train on, as they are stored."""
+    if name in LATENT:
+        return cast(Tensor, read_learnt(job, name, "points")["points"])
+    return cut(read_graphs(job.folder / f"{name}.npz"), slice(job.vocabulary(name)["train"]))
 
 
 def training_of(job: Job, name: str, steps: int) -> wgankit.Training:
     """Return the training of a set at its beginning."""
-    settings = {**job.settings(name), "steps": steps}
-    known = job.vocabulary(name)
-    points = cut(read_graphs(job.folder / f"{name}.npz"), slice(known["train"]))
-    if job.pretrains(name):
-        points = walked(points, len(known["nodes"]) + 1, len(known["edges"]) + 1)
     return wgankit.settings.training_of(
-        model_of(job, name), points, settings, device=job.device.type
+        model_of(job, name),
+        points_of(job, name),
+        {**job.settings(name), "steps": steps},
+        device=job.device.type,
     )
 
 
@@ -351,26 +391,42 @@ def trained(job: Job, name: str) -> Model:
     return model
 
 
-def drawn(model: Model, count: int, *, numbers: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return labels of generated graphs, on the CPU; `numbers` is how many a graph has."""
+def drawn(model: Model, known: dict[str, Any], count: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    """Return labels of generated graphs, on the CPU.
+
+    Arguments:
+        model: with a trained generator.
+        known: the set's vocabulary, with what was learnt.
+        count: how many.
+        seed: of the latents.
+    """
+    numbers = known["size"] ** 2 * (len(known["edges"]) + 1)
     made = generate(
         model.generator, model.latent, count=count, batch=min(count, SAMPLED_AT_ONCE), seed=seed,
         numbers=numbers,
     )  # fmt: skip
-    batches = [tuple(part.argmax(-1).to(torch.uint8) for part in leaves(some)) for some in made]
+    if LEARNT in known:
+        batches = [labels_of(some, known) for some in made]
+    else:
+        batches = [graph_labels(some) for some in made]
     nodes, edges = (torch.cat(column) for column in zip(*batches, strict=True))
+    return nodes, edges
+
+
+def graph_labels(points: Points) -> tuple[Tensor, Tensor]:
+    """Return the likeliest labels of graphs."""
+    nodes, edges = (part.argmax(-1).to(torch.uint8) for part in leaves(points))
     return nodes, edges
 
 
 def sample(job: Job) -> int:
     """Write generated graphs of each set, and tell how many a second come out."""
     for name in job.sets:
-        model, known = trained(job, name), job.vocabulary(name)
+        model, known = trained(job, name), whole(job, name)
         count = job.count or COUNTS[name]
-        numbers = known["size"] ** 2 * (len(known["edges"]) + 1)
-        drawn(model, min(count, SAMPLED_AT_ONCE), numbers=numbers, seed=0)
+        drawn(model, known, min(count, SAMPLED_AT_ONCE), seed=0)
         begun = synchronised(job.device)
-        points = drawn(model, count, numbers=numbers, seed=1)
+        points = drawn(model, known, count, seed=1)
         spent = synchronised(job.device) - begun
         path = job.folder / f"samples-{name}.npz"
         write_graphs(path, points)
@@ -383,15 +439,17 @@ def sample(job: Job) -> int:
 
 def score(job: Job) -> int:
     """Tell what the samples are worth, and keep the figures."""
-    scores = {"qm9": score_molecules, "planar": score_planar}
-    figures = {name: scores[name](job) for name in job.sets}
+    figures = {
+        name: score_planar(job) if name == "planar" else score_molecules(job, name)
+        for name in job.sets
+    }
     for name, seen in figures.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in seen.items()))
     states.write_text(job.folder / "scores.json", json.dumps(figures) + "\n")
     return DONE
 
 
-def score_molecules(job: Job) -> dict[str, float]:
+def score_molecules(job: Job, name: str) -> dict[str, float]:
     """Return shares of valid, unique and novel molecules, and FCD to the test molecules.
 
     Beside the FCD of the valid samples stands that of as many training molecules.
@@ -400,10 +458,10 @@ def score_molecules(job: Job) -> dict[str, float]:
     from wgankit_molecules.metrics import shares, valid_form
     from wgankit_molecules.moses_chemnet import features, frechet, law
 
-    known = job.vocabulary("qm9")
-    real = decode_molecules(read_graphs(job.folder / "qm9.npz"), known)
+    known = job.vocabulary(name)
+    real = decode_molecules(read_graphs(job.folder / f"{name}.npz"), known)
     train_on, test = real[: known["train"]], real[len(real) - known["test"] :]
-    said = decode_molecules(read_graphs(job.folder / "samples-qm9.npz"), known)
+    said = decode_molecules(read_graphs(job.folder / f"samples-{name}.npz"), known)
     figures = {"samples": float(len(said)), **shares(said, train_on)}
     valid = [text for text in map(valid_form, said) if text]
     if len(valid) > 1:
@@ -425,14 +483,17 @@ def score_planar(job: Job) -> dict[str, float]:
     return figures | distances(made, known)
 
 
-PARTS = ("encode", "pretrain", *DOMAINS, "sample", "score")
+PARTS = ("encode", "learn", *DOMAINS, "sample", "score")
 """In the order in which they are run."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a part; the exit code is 0 if it is done and 3 if it has to be called again."""
     reader = parts.parser(
-        "graphs_h200", "QM9 and planar graphs in parts", PARTS, budget="16 qm9, 8 planar"
+        "graphs_h200",
+        "QM9 and planar graphs in parts",
+        PARTS,
+        budget="5 qm9-latent, 8 qm9, 8 planar",
     )
     reader.add_argument("-n", "--count", type=int, help="to sample; 10,000 and 1,024")
     reader.add_argument("--only", choices=DOMAINS, help="encode, sample and score one set alone")
@@ -463,7 +524,7 @@ def run(part: str, options: argparse.Namespace) -> int:
 
     works: dict[str, Callable[[], int]] = {
         "encode": lambda: encode(job),
-        "pretrain": lambda: pretrain(job),
+        "learn": lambda: learn(job),
         **{name: partial(train, job, name) if name in job.sets else done for name in DOMAINS},
         "sample": lambda: sample(job),
         "score": lambda: score(job),

@@ -49,6 +49,15 @@ from benchmarks import parts
 from benchmarks.parts import DONE, GO_ON, Plan, read_parts, remove_parts, synchronised
 from wgankit import Normal, Penalty
 from wgankit import state as states
+from wgankit.codes import (
+    LatentCritic,
+    LatentGenerator,
+    Law,
+    Prepared,
+    law_of,
+    moved,
+    onto_sphere,
+)
 from wgankit.domain import LEARNT
 from wgankit.run import RunFolder
 from wgankit.settings import schedule_named
@@ -65,15 +74,6 @@ from wgankit_molecules.autoencoder import (
 )
 from wgankit_molecules.autoencoder_training import Schooling, words
 from wgankit_molecules.latent import part_of
-from wgankit_molecules.latent_networks import (
-    LatentCritic,
-    LatentGenerator,
-    Law,
-    Prepared,
-    law_of,
-    moved,
-    onto_sphere,
-)
 from wgankit_molecules.precision import PRECISIONS, in_bfloat16
 from wgankit_molecules.tokens import decode_tokens, encode_tokens, lengths, packed, unpacked
 

@@ -120,8 +120,6 @@ VARIANTS: dict[str, Variant] = {
     "one-sided penalty at both": of_penalty(where="at-both"),
     "penalty on rewired neighbours": Variant(where=rewired),
     "that, five critic updates": Variant({"n_critic": 5}, where=rewired),
-    "pretraining": of_model(pretraining={"epochs": 60}),
-    "pretraining and recall": of_model(pretraining={"epochs": 60, "recall": 0.01}),
     "relativistic pairing": Variant({"objective": "relativistic"}),
     "relativistic pairing, seed 1": Variant({"objective": "relativistic"}, seed=1),
     "relativistic pairing, seed 2": Variant({"objective": "relativistic"}, seed=2),
@@ -180,10 +178,7 @@ def row_of(
             print(f"  step {step.index:,}, W1 {step.w1:.2f}", flush=True)
     spent = time.process_time() - begun
     known = encoded.vocabulary
-    numbers = known["size"] ** 2 * (len(known["edges"]) + 1)
-    points = drawn(
-        replace(model, generator=training.average.eval()), samples, numbers=numbers, seed=1
-    )
+    points = drawn(replace(model, generator=training.average.eval()), known, samples, seed=1)
     said = decode_molecules(points, known)
     seen = shares(said, train_on)
     valid = [text for text in map(valid_form, said) if text][:compared]

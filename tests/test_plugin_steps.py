@@ -37,6 +37,10 @@ def trainings(name, objects, out, **settings):
     return found
 
 
+LATENT = {"model": {"autoencoder": {"latent": 8, "encoder": 8, "decoder": 8, "epochs": 0.01}}}
+OF_GRAPHS = {"model": {"width": 16, "autoencoder": {"latent": 8, "width": 16, "epochs": 0.1}}}
+
+
 @pytest.mark.parametrize(
     ("name", "objects", "settings"),
     [
@@ -47,8 +51,9 @@ def trainings(name, objects, out, **settings):
         ("images", lambda: "digits", {}),
         ("images:superres", lambda: "digits", {}),
         ("molecules", lambda: "qm9-10k", {}),
+        ("graphs:latent", random_graphs, OF_GRAPHS),
     ],
-    ids=["graphs", "gumbel", "blocks", "trees", "grey pictures", "superres", "molecules"],
+    ids=["graphs", "gumbel", "blocks", "trees", "pictures", "superres", "molecules", "points"],
 )
 def test_networks_of_plugins_are_traced(name, objects, settings, tmp_path):
     pytest.importorskip(f"wgankit_{name.split(':')[0]}")
@@ -65,9 +70,6 @@ def test_networks_of_plugins_are_traced(name, objects, settings, tmp_path):
     assert float(found.w1) == pytest.approx(float(wanted.w1), rel=1e-2, abs=1e-4)
 
 
-LATENT = {"model": {"autoencoder": {"latent": 8, "encoder": 8, "decoder": 8, "epochs": 0.01}}}
-
-
 @pytest.mark.parametrize(
     ("name", "objects", "settings"),
     [
@@ -79,8 +81,19 @@ LATENT = {"model": {"autoencoder": {"latent": 8, "encoder": 8, "decoder": 8, "ep
         ("images:superres", lambda: "digits", {}),
         ("molecules", lambda: "qm9-10k", {}),
         ("molecules:latent", lambda: "qm9-10k", LATENT),
+        ("molecules:latent-graphs", lambda: "qm9-10k", OF_GRAPHS),
     ],
-    ids=["graphs", "gumbel", "blocks", "trees", "pictures", "superres", "molecules", "latent"],
+    ids=[
+        "graphs",
+        "gumbel",
+        "blocks",
+        "trees",
+        "pictures",
+        "superres",
+        "molecules",
+        "latent",
+        "latent graphs",
+    ],
 )
 def test_steps_carry_nothing_to_the_device(name, objects, settings, tmp_path):
     pytest.importorskip(f"wgankit_{name.split(':')[0]}")

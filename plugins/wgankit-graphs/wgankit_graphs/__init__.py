@@ -44,6 +44,7 @@ _WHERE = {
     "NodeMessages": "node_networks",
     "NodeTable": "node_networks",
     "LabelledGraphsDomain": "recipe",
+    "LatentGraphs": "latent",
     "GraphLabels": "encoding",
     "decode_graphs": "encoding",
     "encode_graphs": "encoding",
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from wgankit_graphs.labelled import LabelledGraphs as LabelledGraphs
     from wgankit_graphs.labelled import canonical_order as canonical_order
     from wgankit_graphs.labelled import one_hot as one_hot
+    from wgankit_graphs.latent import LatentGraphs as LatentGraphs
     from wgankit_graphs.metrics import evaluate_graphs as evaluate_graphs
     from wgankit_graphs.networks import GraphCritic as GraphCritic
     from wgankit_graphs.networks import GraphGenerator as GraphGenerator
@@ -173,11 +175,16 @@ def wgankit_generators() -> Iterable[wgankit.GeneratorSpec]:
 
 @wgankit.hookimpl
 def wgankit_recipes() -> Iterable[wgankit.RecipeSpec]:
-    """Return the recipe for sets of graphs."""
+    """Return the recipes for sets of graphs."""
     yield wgankit.RecipeSpec(
         name="graphs",
         factory="wgankit_graphs.recipe:LabelledGraphsDomain",
         summary="networkx graphs or torch-geometric Data, GraphML, edge lists, .npz",
+    )
+    yield wgankit.RecipeSpec(
+        name="latent",
+        factory="wgankit_graphs.latent:LatentGraphs",
+        summary="the same through an autoencoder of graphs; for thousands of small graphs",
     )
 
 

@@ -216,6 +216,37 @@ def check_training(
     )
 
 
+def check_latent(
+    size: int, kinds: tuple[int, int], settings: Mapping[str, Any], device: torch.device | str
+) -> None:
+    """Raise `DataError` if an autoencoder of graphs would not fit into memory, about.
+
+    Arguments:
+        size: N, nodes of the largest graph.
+        kinds: K and L, how many labels there are, "nothing" included.
+        settings: as `wgankit_graphs.autoencoder.AUTOENCODER`.
+        device: where training takes place.
+    """
+    free = available_bytes(device)
+    if free is None:
+        return
+
+    def needed(nodes: int) -> float:
+        labels = nodes * kinds[0] + nodes * (nodes - 1) // 2 * kinds[1]
+        # The first layer and the last: weights, their gradients and two moments each; and what a
+        # batch says of all labels, several times.
+        return float(FLOAT * labels * (4 * 2 * settings["width"] + 8 * settings["batch"]))
+
+    if needed(size) <= free:
+        return
+    largest = _most(size, lambda some: needed(some) <= free)
+    raise DataError(
+        f"an autoencoder of graphs of up to {size:,} nodes takes about {as_text(needed(size))} of "
+        f"memory, and {as_text(free)} are free on {device}; try only graphs of up to {largest} "
+        f"nodes (largest={largest}), or the recipe 'graphs'"
+    )
+
+
 def sizes_of(count: int, vocabulary: Mapping[str, Any], settings: Mapping[str, Any]) -> Sizes:
     """Return what the memory of a training depends on (see `check_training`)."""
     model = settings["model"]

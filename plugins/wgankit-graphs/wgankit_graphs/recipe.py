@@ -4,38 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from wgankit.domain import (
-    LEARNT,
-    Domain,
-    Encoded,
-    Learnt,
-    Model,
-    Reading,
-    Vocabulary,
-    Workshop,
-)
+from wgankit.domain import Encoded, Learnt, Model, Vocabulary, Workshop
 from wgankit.errors import SettingError
-from wgankit.latent import Latent
-from wgankit.space import Points, batch_size, leaves, pick
-from wgankit.state import seeded
-from wgankit_graphs.attributes import known_names, names_of
+from wgankit.space import Points, batch_size, leaves
+from wgankit_graphs.attributes import known_names
 from wgankit_graphs.blocks import BlockGenerator, PairLatent, WalkCritic
 from wgankit_graphs.choices import Choices
 from wgankit_graphs.labelled import Blur, LabelledGraphs, canonical_order, one_hot
 from wgankit_graphs.memory import check_training
 from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
 from wgankit_graphs.numbered import NumberedGraphs, OnLabels, canonical_numbering, relaxed
-from wgankit_graphs.pretraining import (
-    Encoder,
-    Recall,
-    Recalled,
-    pretrain,
-    pretraining_from,
-    walked,
-)
+from wgankit_graphs.objects import GraphsDomain
 from wgankit_graphs.trees import TreeGenerator
 
 if TYPE_CHECKING:
@@ -53,7 +34,6 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
             given blocks) or "tree" (nodes point at parents), `blocks` how many tokens the last two
             have, and `critic` "messages" or "walks".  Of graphs with numbers also
             `node_number_weight` and `edge_number_weight`, the costs of a deviation.
-            `pretraining` holds settings of `wgankit_graphs.pretraining.PRETRAINING`.
     """
     has_numbers = any(known_names(vocabulary))
     known = {**MODEL, **NUMBERS} if has_numbers else MODEL
@@ -66,84 +46,20 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
     for name, kinds in KINDS.items():
         if model[name] not in kinds:
             raise SettingError(f"model {name} is one of {', '.join(kinds)}; got {model[name]!r}")
-    lesson = pretraining_from(model["pretraining"])
-    if lesson["epochs"]:
-        wanted = {"generator": "attention", "labels": "soft"}
-        given = [f"{name} {model[name]!r}" for name, one in wanted.items() if model[name] != one]
-        if given := given + ["graphs with numbers"] * has_numbers:
-            raise SettingError(
-                "pretraining teaches the generator 'attention' with labels 'soft' on graphs "
-                f"without numbers; got {', '.join(given)}: leave out model.pretraining"
-            )
     if has_numbers:
         return _numbered_model(vocabulary, model)
     if model["generator"] != "attention":
         return _drawn_model(vocabulary, model)
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
-    latent, generator = _latent(vocabulary, model), _generator(vocabulary, model)
-    content = None
-    if learnt := vocabulary.get(LEARNT):
-        recall = _recall(vocabulary, generator, latent, lesson)
-        recall.load_state_dict(learnt)
-        content = Recalled(recall, lesson["recall"]) if lesson["recall"] else None
+    latent = {name: model[name] for name in ("per_node", "per_graph")}
     return Model(
         space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),
-        latent=latent,
-        generator=generator,
+        latent=GraphLatent(vocabulary["sizes"], vocabulary["size"], **latent),
+        generator=_generator(vocabulary, model),
         critic=_critic(node_labels, edge_labels, model),
         prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
         noise=Blur(model["blur"]) if model["blur"] else None,
-        content=content,
     )
-
-
-def pretrained(encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
-    """Return what a generator learnt before the game, which is nothing unless settings say so.
-
-    Arguments:
-        encoded: labelled graphs without numbers, or what `build_model` takes.
-        training: places of those to learn from.
-        workshop: where and how.
-    """
-    vocabulary, settings = encoded.vocabulary, workshop.settings
-    lesson = pretraining_from({**MODEL, **settings["model"]}["pretraining"])
-    if not lesson["epochs"]:
-        return Learnt(encoded.points, vocabulary)
-    with seeded(settings["seed"]):
-        model = build_model(vocabulary, settings)
-        recall = _recall(vocabulary, model.generator, model.latent, lesson)
-    kinds = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
-    labels = walked(encoded.points, *kinds)
-    state = pretrain(
-        recall,
-        pick(labels, training),
-        kinds,
-        lesson,
-        seed=settings["seed"],
-        device=workshop.device,
-        folder=workshop.folder,
-        teller=workshop.teller,
-    )
-    return Learnt(labels, vocabulary, state)
-
-
-def _recall(
-    vocabulary: Vocabulary, generator: nn.Module, latent: Latent, lesson: Mapping[str, Any]
-) -> Recall:
-    generator, latent = cast(GraphGenerator, generator), cast(GraphLatent, latent)
-    encoder = Encoder(
-        len(vocabulary["nodes"]) + 1,
-        len(vocabulary["edges"]) + 1,
-        vocabulary["size"],
-        width=lesson["width"],
-        outputs=latent.per_graph,
-    )
-    return Recall(encoder, generator, latent, lesson["noise"])
-
-
-def _latent(vocabulary: Vocabulary, model: Mapping[str, Any]) -> GraphLatent:
-    sizes = {name: model[name] for name in ("per_node", "per_graph")}
-    return GraphLatent(vocabulary["sizes"], vocabulary["size"], **sizes)
 
 
 def _numbered_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
@@ -156,6 +72,7 @@ def _numbered_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
             )
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
     nodes, edges = map(len, known_names(vocabulary))
+    latent = {name: model[name] for name in ("per_node", "per_graph")}
     numbers = {"node_numbers": nodes, "edge_numbers": edges}
     return Model(
         space=NumberedGraphs(
@@ -164,7 +81,7 @@ def _numbered_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
             model["p"],
             **{name: model[name] for name in NUMBERS},
         ),
-        latent=_latent(vocabulary, model),
+        latent=GraphLatent(vocabulary["sizes"], vocabulary["size"], **latent),
         generator=_generator(vocabulary, model, **numbers),
         critic=_critic(node_labels, edge_labels, model, **numbers),
         prepare=partial(relaxed, node_labels=node_labels, edge_labels=edge_labels),
@@ -252,7 +169,6 @@ MODEL: dict[str, Any] = {
     "generator": "attention",
     "blocks": 6,
     "critic": "messages",
-    "pretraining": {},
 }
 """Sizes of the networks and the metric; `model={...}` replaces some of them."""
 
@@ -269,7 +185,7 @@ KINDS = {
 
 
 @final
-class LabelledGraphsDomain(Domain):
+class LabelledGraphsDomain(GraphsDomain):
     """Sets of graphs: `networkx.Graph` or torch-geometric `Data`.
 
     Arguments:
@@ -282,7 +198,6 @@ class LabelledGraphsDomain(Domain):
         SettingError: names that come twice or are that of labels.
     """
 
-    objects: ClassVar[str] = "graphs"
     defaults: ClassVar[Mapping[str, Any]] = {
         "steps": 5_000,
         "batch": 32,
@@ -296,11 +211,6 @@ class LabelledGraphsDomain(Domain):
         "best": ["spectrum_mmd", "lowest"],
         "model": MODEL,
     }
-
-    def __init__(
-        self, *, node_numbers: Sequence[str] = (), edge_numbers: Sequence[str] = ()
-    ) -> None:
-        self.names = names_of(node_numbers, edge_numbers, labels=("label", "label"))
 
     def encode(
         self,
@@ -318,11 +228,11 @@ class LabelledGraphsDomain(Domain):
         )
 
     def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
-        """Refuse graphs whose training would not fit into memory; pretrain if settings say so."""
+        """Learn nothing, but refuse graphs whose training would not fit into memory."""
         model = {**MODEL, **workshop.settings["model"]}
         settings = {**workshop.settings, "model": model}
         check_training(batch_size(encoded.points), encoded.vocabulary, settings, workshop.device)
-        return pretrained(encoded, training, workshop)
+        return super().learn(encoded, training, workshop)
 
     def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
         """Turn labels and numbers into networkx graphs."""
@@ -333,43 +243,6 @@ class LabelledGraphsDomain(Domain):
     def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         """Build the networks for a vocabulary."""
         return build_model(vocabulary, settings)
-
-    def read(self, path: Path) -> Reading:
-        """Read GraphML, edge lists or .npz."""
-        from wgankit_graphs.files import read_graphs
-
-        return read_graphs(path)
-
-    def write(self, objects: Sequence[Any], path: Path) -> None:
-        """Write .npz or a folder of GraphML files."""
-        from wgankit_graphs.files import write_graphs
-
-        write_graphs(objects, path)
-
-    def evaluate(
-        self, objects: Sequence[Any], training: Sequence[Any], held_out: Sequence[Any]
-    ) -> dict[str, float]:
-        """Return uniqueness, novelty, published distances of statistics, and W1 of numbers."""
-        from wgankit_graphs.attributes import evaluate_numbers, real_names
-        from wgankit_graphs.encoding import as_networkx
-        from wgankit_graphs.metrics import evaluate_graphs
-
-        scores = evaluate_graphs(objects, training, held_out)
-        made, known, real = (
-            [as_networkx(graph, self.names) for graph in some]
-            for some in (objects, training, held_out)
-        )
-        # A run that was loaded knows its numbers by its data, which holds nothing else but labels.
-        names = self.names if any(self.names) else real_names([*known, *real])
-        return scores | evaluate_numbers(made, known, real, names)
-
-    def picture(self, objects: Sequence[Any]) -> str | None:
-        """Draw graphs side by side, at the places that their numbers x and y say, if they have."""
-        from wgankit_graphs.attributes import real_names
-        from wgankit_graphs.pictures import draw_graphs
-
-        known = set(real_names(objects).nodes)
-        return draw_graphs(objects, places=("x", "y") if {"x", "y"} <= known else None)
 
     def align(self, points: Points) -> Points:
         """Number the nodes by their numbers, or by what their surroundings look like."""

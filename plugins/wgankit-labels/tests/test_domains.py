@@ -32,8 +32,11 @@ def test_molecules_with_properties(tmp_path):
     recipe.domain.write(drawn, tmp_path / "new.smi")
 
 
-@pytest.mark.parametrize("more", [{}, {"pretraining": {"epochs": 1, "recall": 0.1}}])
-def test_graphs_with_classes_from_their_attributes(tmp_path, more):
+LATENT = {"width": 16, "autoencoder": {"epochs": 2, "width": 16, "latent": 8}}
+
+
+@pytest.mark.parametrize(("name", "model"), [("graphs", SMALL), ("graphs:latent", LATENT)])
+def test_graphs_with_classes_from_their_attributes(tmp_path, name, model):
     nx = pytest.importorskip("networkx")
     pytest.importorskip("wgankit_graphs")
     graphs = []
@@ -41,8 +44,8 @@ def test_graphs_with_classes_from_their_attributes(tmp_path, more):
         graph = nx.cycle_graph(4 + number % 3) if number % 2 else nx.star_graph(3 + number % 3)
         graph.graph["kind"] = "cycle" if number % 2 else "star"
         graphs.append(graph)
-    recipe = conditioned("graphs", "kind", "edges:number").fit(
-        graphs, out=tmp_path / "run", evaluate_on=16, model={**SMALL, **more}, **QUICK
+    recipe = conditioned(name, "kind", "edges:number").fit(
+        graphs, out=tmp_path / "run", evaluate_on=16, model=model, **QUICK
     )
     for one in recipe.training_objects:
         round_ = all(degree == 2 for _, degree in one.object.degree())

@@ -15,16 +15,13 @@ Measure = Callable[[Sequence[Any]], Sequence[Any]]
 
 _HERE = "wgankit_labels.measures"
 
-_OF_MOLECULES = {name: f"{_HERE}:{name}" for name in ("qed", "logp", "weight", "atoms", "rings")}
-
 MEASURES: dict[str, dict[str, str]] = {
-    "wgankit_molecules.recipe:Molecules": _OF_MOLECULES,
-    "wgankit_molecules.latent:LatentMolecules": _OF_MOLECULES,
-    "wgankit_graphs.recipe:LabelledGraphsDomain": {
-        name: f"{_HERE}:{name}" for name in ("nodes", "edges")
+    "wgankit_molecules.objects:MoleculesDomain": {
+        name: f"{_HERE}:{name}" for name in ("qed", "logp", "weight", "atoms", "rings")
     },
+    "wgankit_graphs.objects:GraphsDomain": {name: f"{_HERE}:{name}" for name in ("nodes", "edges")},
 }
-"""For domains by their import strings: name of a property -> import string of its `Measure`.
+"""For classes of domains by import strings: name of a property -> import string of its `Measure`.
 
 A domain of your own has a class attribute `measures` of the inner form instead.
 """
@@ -32,9 +29,11 @@ A domain of your own has a class attribute `measures` of the inner form instead.
 
 def measures_of(domain: Domain) -> dict[str, str]:
     """Return the properties that objects of a domain have, as import strings by name."""
-    kind = type(domain)
-    own: Mapping[str, str] = getattr(kind, "measures", {})
-    return {**MEASURES.get(f"{kind.__module__}:{kind.__qualname__}", {}), **own}
+    known: dict[str, str] = {}
+    for kind in reversed(type(domain).__mro__):
+        known |= MEASURES.get(f"{kind.__module__}:{kind.__qualname__}", {})
+    own: Mapping[str, str] = getattr(domain, "measures", {})
+    return {**known, **own}
 
 
 def measured(where: str, objects: Sequence[Any]) -> Sequence[Any]:

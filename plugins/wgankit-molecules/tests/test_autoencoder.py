@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
 from wgankit import RunError, SettingError
+from wgankit.codes import moved
 from wgankit.progress import Silent, Teller
 from wgankit_molecules import autoencoder_training as training
 from wgankit_molecules import precision
@@ -24,7 +25,6 @@ from wgankit_molecules.autoencoder import (
 from wgankit_molecules.autoencoder_training import Schooling, shuffled, train_autoencoder
 from wgankit_molecules.data import qm9_10k
 from wgankit_molecules.drawing import drawn, uniform_numbers
-from wgankit_molecules.latent_networks import moved
 from wgankit_molecules.tokens import encode_tokens, lengths
 
 SMALL = {

@@ -11,6 +11,13 @@ from typer.testing import CliRunner
 import wgankit
 from wgankit import DataError, RunError, SettingError, cli, report
 from wgankit import settings as recipe_settings
+from wgankit.codes import (
+    Blur,
+    LatentCritic,
+    LatentGenerator,
+    law_of,
+    moved,
+)
 from wgankit.domain import Workshop
 from wgankit.objective import Relativistic
 from wgankit.progress import Silent
@@ -20,13 +27,6 @@ from wgankit_molecules import autoencoder_training, chemistry
 from wgankit_molecules.autoencoder import decode_points
 from wgankit_molecules.data import qm9_10k
 from wgankit_molecules.latent import LatentMolecules, canonical_strings
-from wgankit_molecules.latent_networks import (
-    Blur,
-    LatentCritic,
-    LatentGenerator,
-    law_of,
-    moved,
-)
 from wgankit_molecules.tokens import decode_tokens
 
 AUTOENCODER = {

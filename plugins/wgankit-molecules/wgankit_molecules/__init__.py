@@ -12,6 +12,7 @@ WGANKIT_API = 1
 _WHERE = {
     "Molecules": "recipe",
     "LatentMolecules": "latent",
+    "LatentMolecularGraphs": "latent_graphs",
     "encode_molecules": "chemistry",
     "decode_molecules": "chemistry",
     "round_trip": "chemistry",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from wgankit_molecules.files import read_molecules as read_molecules
     from wgankit_molecules.files import write_molecules as write_molecules
     from wgankit_molecules.latent import LatentMolecules as LatentMolecules
+    from wgankit_molecules.latent_graphs import LatentMolecularGraphs as LatentMolecularGraphs
     from wgankit_molecules.metrics import evaluate_molecules as evaluate_molecules
     from wgankit_molecules.moses import evaluate_moses as evaluate_moses
     from wgankit_molecules.moses import moses_metrics as moses_metrics
@@ -52,6 +54,11 @@ def wgankit_recipes() -> Iterable[wgankit.RecipeSpec]:
         name="latent",
         factory="wgankit_molecules.latent:LatentMolecules",
         summary="the same through an autoencoder of SMILES; for large sets of molecules",
+    )
+    yield wgankit.RecipeSpec(
+        name="latent-graphs",
+        factory="wgankit_molecules.latent_graphs:LatentMolecularGraphs",
+        summary="the same through an autoencoder of graphs; for thousands of small molecules",
     )
 
 

@@ -107,10 +107,10 @@ class LatentMolecules(MoleculesDomain):
 
     def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
         """Train the autoencoder on the training molecules, and store all as points and tokens."""
+        from wgankit.codes import law_of, moved
         from wgankit.state import seeded
         from wgankit_molecules.autoencoder import encode_rows, settings_from
         from wgankit_molecules.autoencoder_training import train_autoencoder
-        from wgankit_molecules.latent_networks import law_of, moved
 
         (rows,) = leaves(encoded.points)
         model = model_of(workshop.settings)
@@ -157,15 +157,15 @@ class LatentMolecules(MoleculesDomain):
 
     def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         """Build generator and critic for an autoencoder's points."""
-        from wgankit.latent import Normal
-        from wgankit.spaces import Normed, Sphere
-        from wgankit_molecules.latent_networks import (
+        from wgankit.codes import (
             Blur,
             LatentCritic,
             LatentGenerator,
             Law,
             Prepared,
         )
+        from wgankit.latent import Normal
+        from wgankit.spaces import Normed, Sphere
 
         model = model_of(settings)
         learnt = vocabulary.get(LEARNT)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
-from wgankit.domain import Encoded, Learnt, Model, Vocabulary, Workshop
+from wgankit.domain import Encoded, Model, Vocabulary
 from wgankit.space import Points, leaves
 from wgankit_graphs.labelled import canonical_order
-from wgankit_graphs.recipe import MODEL, build_model, pretrained
+from wgankit_graphs.recipe import MODEL, build_model
 from wgankit_molecules.objects import MoleculesDomain
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LARGEST = 40
 """Heavy atoms of the largest molecule that the recipe takes unless told otherwise."""
@@ -46,10 +43,6 @@ class Molecules(MoleculesDomain):
         if vocabulary is None:
             largest = largest or LARGEST
         return encode_molecules(objects, vocabulary, largest=largest)
-
-    def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
-        """Teach the generator to give molecules back, if settings say so."""
-        return pretrained(encoded, training, workshop)
 
     def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
         """Turn labelled graphs into SMILES strings, without correction."""

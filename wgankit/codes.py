@@ -1,4 +1,4 @@
-"""Networks between normal vectors and the points of an autoencoder."""
+"""Networks between normal vectors and the points of an autoencoder, on a sphere or not."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.
 	touch $@
 
 demo: setup
-	$(BIN)/wgankit train molecules --data qm9-10k --out runs/demo --go-on
+	$(BIN)/wgankit train molecules:latent-graphs --data qm9-10k --out runs/demo --go-on
 
 # Tests are small: a process for each core, of one thread, is quicker than threads within a test.
 test: setup

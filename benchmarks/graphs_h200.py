@@ -110,7 +110,7 @@ class Scale:
 # Critics of this width jump to hundreds in their first steps at the recipes' rate of 1e-3.
 FULL = Scale({
     "qm9-latent": {
-        "batch": 512, "n_critic": 5, "model": {"autoencoder": {"epochs": 60, "width": 512}},
+        "batch": 512, "n_critic": 5, "model": {"autoencoder": {"steps": 60_000, "width": 512}},
     },
     "qm9": {
         "batch": 512, "n_critic": 2, "rate": 3e-4, "critic_rate": 5e-4, "ema": 0.9995,
@@ -123,7 +123,12 @@ FULL = Scale({
 })  # fmt: skip
 CORE = Scale(
     {
-        "qm9-latent": {"compile": True},
+        "qm9-latent": {
+            "batch": 256,
+            "n_critic": 5,
+            "compile": True,
+            "model": {"autoencoder": {"width": 384, "steps": 15_000}},
+        },
         "qm9": {"batch": 64, "n_critic": 5, "ema": 0.999, "compile": True},
         "planar": {"batch": 16, "n_critic": 2, "ema": 0.995, "compile": True},
     },
@@ -135,7 +140,7 @@ TINY = Scale(
             "batch": 8, "n_critic": 2, "compile": False,
             "model": {
                 "width": 16, "depth": 1,
-                "autoencoder": {"epochs": 1, "batch": 16, "width": 16, "depth": 1, "latent": 8},
+                "autoencoder": {"steps": 20, "batch": 16, "width": 16, "depth": 1, "latent": 8},
             },
         },
         **{

@@ -174,7 +174,7 @@ def test_version_is_that_of_the_package():
 
 def run_main(*words, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "wgankit.cli", *map(str, words)],
+        [sys.executable, "-m", "wgankit", *map(str, words)],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
@@ -236,7 +236,7 @@ def test_a_signal_ends_the_command_with_its_exit_code(tmp_path, number):
     """Ctrl-C and SIGTERM: the state is saved, the way to go on is said, the code is 128 + n."""
     run = tmp_path / "run"
     command = [
-        sys.executable, "-m", "wgankit.cli", "train", "graphs", "--data", "community", "--out", run,
+        sys.executable, "-m", "wgankit", "train", "graphs", "--data", "community", "--out", run,
         "--device", "cpu", "--steps", "100000", "--set", "evaluate_on=8", "--set", "read_every=1",
             "--set",
             "compile=false",
@@ -261,7 +261,7 @@ def test_two_processes_train_one_run_and_go_on_with_it(tmp_path):
 
     def wgankit(*arguments):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "wgankit.cli", *map(str, arguments), "--device", "cpu"]
+        command = [sys.executable, "-m", "wgankit", *map(str, arguments), "--device", "cpu"]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=200, check=False
         )

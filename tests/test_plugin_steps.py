@@ -38,7 +38,7 @@ def trainings(name, objects, out, **settings):
 
 
 LATENT = {"model": {"autoencoder": {"latent": 8, "encoder": 8, "decoder": 8, "epochs": 0.01}}}
-OF_GRAPHS = {"model": {"width": 16, "autoencoder": {"latent": 8, "width": 16, "epochs": 0.1}}}
+OF_GRAPHS = {"model": {"width": 16, "autoencoder": {"latent": 8, "width": 16, "steps": 5}}}
 
 
 @pytest.mark.parametrize(

@@ -481,7 +481,3 @@ def _fail(message: str) -> None:
         traceback.print_exc()
     typer.echo(f"wgankit: {message}", err=True)
     sys.exit(FAILURE)
-
-
-if __name__ == "__main__":
-    main()

@@ -56,7 +56,7 @@ def taught():
     """An autoencoder that has learnt eight cycles by heart, and these."""
     labels, kinds = labelled_cycles()
     autoencoder = begun(labels, kinds)
-    learn(autoencoder, labels, kinds, {**QUICKLY, "epochs": 400})
+    learn(autoencoder, labels, kinds, {**QUICKLY, "steps": 400})
     return autoencoder, labels, kinds
 
 
@@ -149,7 +149,7 @@ def test_a_refined_generator_learns_through_the_rounds_and_the_autoencoder_does_
 
 def test_an_autoencoder_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     labels, kinds = labelled_cycles()
-    chosen = {**QUICKLY, "epochs": 12}
+    chosen = {**QUICKLY, "steps": 12}
     whole = begun(labels, kinds)
     learn(whole, labels, kinds, chosen)
 
@@ -187,7 +187,7 @@ def test_learning_leaves_its_callers_random_numbers_alone():
     torch.manual_seed(3)
     wanted = torch.rand(4)
     torch.manual_seed(3)
-    learn(autoencoder, labels, kinds, {**QUICKLY, "epochs": 2})
+    learn(autoencoder, labels, kinds, {**QUICKLY, "steps": 2})
     assert torch.equal(torch.rand(4), wanted)
 
 
@@ -195,17 +195,17 @@ def test_an_autoencoder_that_diverges_says_so(monkeypatch):
     labels, kinds = labelled_cycles()
     monkeypatch.setattr(autoencoders, "CLIP", math.inf)
     with pytest.raises(RunError, match=r"--set model\.autoencoder\.rate"):
-        learn(begun(labels, kinds), labels, kinds, {**QUICKLY, "epochs": 50, "rate": 1e38})
+        learn(begun(labels, kinds), labels, kinds, {**QUICKLY, "steps": 50, "rate": 1e38})
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         (3, "holds settings by name.*got 3"),
-        ({"epoch": 3}, "no setting epoch; there are epochs"),
-        ({"epochs": 0}, "epochs is a number > 0; got 0"),
-        ({"epochs": math.nan}, "epochs is a number > 0; got nan"),
+        ({"epochs": 3}, "no setting epochs; there are steps"),
+        ({"steps": 0}, "steps is a whole number of at least 1; got 0"),
         ({"level": 0}, "level is a number > 0; got 0"),
+        ({"level": math.nan}, "level is a number > 0; got nan"),
         ({"rate": math.inf}, "rate is a number > 0; got inf"),
         ({"batch": 0}, "batch is a whole number of at least 1; got 0"),
         ({"width": 2.5}, "width is a whole number of at least 1; got 2.5"),

@@ -25,7 +25,7 @@ QUICK = {
         "depth": 1,
         "inputs": 4,
         "autoencoder": {
-            "epochs": 150,
+            "steps": 600,
             "batch": 8,
             "rate": 3e-3,
             "level": 0.1,

@@ -29,19 +29,19 @@ from wgankit.space import Points, batch_size, leaves, pick
 from wgankit_graphs.labelled import graphs_of, one_hot
 
 AUTOENCODER: dict[str, Any] = {
-    "epochs": 20.0,
+    "steps": 10_000,
     "batch": 256,
     "rate": 1e-3,
     "latent": 32,
     "level": 0.9,
-    "width": 384,
-    "depth": 3,
+    "width": 256,
+    "depth": 2,
 }
 """Settings of the autoencoder; `model={"autoencoder": {...}}` replaces some of them.
 
-It is trained for `epochs` over the training graphs in batches of `batch` at `rate`, which falls to
-nothing.  A point has `latent` numbers and length sqrt(latent); each gets noise of the standard
-deviation `level` in training.  Encoder and decoder have `depth` residual blocks of `width`.
+It is trained for `steps` batches of `batch` graphs at `rate`, which falls to nothing.  A point has
+`latent` numbers and length sqrt(latent); each gets noise of the standard deviation `level` in
+training.  Encoder and decoder have `depth` residual blocks of `width`.
 """
 
 WARM_UP = 200
@@ -190,8 +190,7 @@ class Learning(Lesson[Tensor]):
         self.labels = tuple(part.to(device) for part in leaves(labels))
         count = batch_size(self.labels)
         self.batch = min(int(settings["batch"]), count)
-        self.steps = max(1, round(settings["epochs"] * count / self.batch))
-        self.rate, self.index = float(settings["rate"]), 0
+        self.steps, self.rate, self.index = settings["steps"], float(settings["rate"]), 0
         self.optimizer = torch.optim.AdamW(
             autoencoder.parameters(), self.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
@@ -238,8 +237,8 @@ def settings_from(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(given, Mapping):
         raise SettingError(
-            "model.autoencoder holds settings by name, such as --set model.autoencoder.epochs=40; "
-            f"got {given!r}"
+            "model.autoencoder holds settings by name, such as "
+            f"--set model.autoencoder.steps=30000; got {given!r}"
         )
     unknown = set(given) - set(AUTOENCODER)
     if unknown:
@@ -248,13 +247,13 @@ def settings_from(given: Mapping[str, Any]) -> dict[str, Any]:
             f"{', '.join(AUTOENCODER)}"
         )
     settings = {**AUTOENCODER, **given}
-    for name, least in (("batch", 1), ("width", 1), ("latent", 2), ("depth", 0)):
+    for name, least in (("steps", 1), ("batch", 1), ("width", 1), ("latent", 2), ("depth", 0)):
         value = settings[name]
         if not isinstance(value, int) or value < least:
             raise SettingError(
                 f"model.autoencoder.{name} is a whole number of at least {least}; got {value!r}"
             )
-    for name in ("epochs", "rate", "level"):
+    for name in ("rate", "level"):
         value = settings[name]
         if not (isinstance(value, int | float) and 0 < value < math.inf):
             raise SettingError(f"model.autoencoder.{name} is a number > 0; got {value!r}")

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 MODEL: dict[str, Any] = {
     "inputs": 64,
-    "width": 384,
+    "width": 256,
     "depth": 2,
-    "rounds": 3,
+    "rounds": 4,
     "blur": 0.4,
     "autoencoder": {},
 }
@@ -191,8 +191,8 @@ def model_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 DEFAULTS: dict[str, Any] = {
-    "steps": 1_500,
-    "batch": 256,
+    "steps": 600,
+    "batch": 128,
     "n_critic": 5,
     "rate": 5e-4,
     "critic_rate": 1e-3,

@@ -32,7 +32,7 @@ def test_molecules_with_properties(tmp_path):
     recipe.domain.write(drawn, tmp_path / "new.smi")
 
 
-LATENT = {"width": 16, "autoencoder": {"epochs": 2, "width": 16, "latent": 8}}
+LATENT = {"width": 16, "autoencoder": {"steps": 9, "width": 16, "latent": 8}}
 
 
 @pytest.mark.parametrize(("name", "model"), [("graphs", SMALL), ("graphs:latent", LATENT)])

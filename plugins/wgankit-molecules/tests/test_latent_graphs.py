@@ -19,7 +19,7 @@ QUICK = {
     "model": {
         "width": 16,
         "depth": 1,
-        "autoencoder": {"epochs": 2, "batch": 16, "width": 16, "depth": 1, "latent": 8},
+        "autoencoder": {"steps": 20, "batch": 16, "width": 16, "depth": 1, "latent": 8},
     },
 }
 

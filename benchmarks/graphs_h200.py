@@ -127,7 +127,7 @@ CORE = Scale(
             "batch": 256,
             "n_critic": 5,
             "compile": True,
-            "model": {"autoencoder": {"width": 384, "steps": 15_000}},
+            "model": {"autoencoder": {"width": 512, "steps": 15_000}},
         },
         "qm9": {"batch": 64, "n_critic": 5, "ema": 0.999, "compile": True},
         "planar": {"batch": 16, "n_critic": 2, "ema": 0.995, "compile": True},

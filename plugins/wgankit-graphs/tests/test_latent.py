@@ -9,8 +9,10 @@ import torch
 import wgankit
 from wgankit import DataError, SettingError
 from wgankit import state as states
+from wgankit.codes import law_of, moved
 from wgankit.domain import LEARNT
 from wgankit.testing import check_steps
+from wgankit_graphs import autoencoder as autoencoders
 from wgankit_graphs import memory
 from wgankit_graphs.latent import LatentGraphs, build_points, labels_of
 
@@ -106,13 +108,39 @@ def test_the_autoencoder_stays_as_it_was_learnt(run):
     )
 
 
-def test_a_generator_begins_at_the_law_of_moved_points(run):
-    """Without rounds and before training: the mean and the spread of points with noise."""
-    recipe, _ = run
+def test_a_generator_begins_at_the_law_of_moved_points_and_is_judged_by_the_points(run):
+    recipe, folder = run
     model = build_points(recipe.vocabulary, recipe.config["settings"])
-    generator = model.generator.generator
-    assert torch.equal(generator.centre, recipe.vocabulary[LEARNT]["law.centre"])
-    assert torch.equal(generator.factor, recipe.vocabulary[LEARNT]["law.factor"])
+    data = states.load(folder / "data.pt")
+    points = data["points"][0]
+    with states.seeded(recipe.config["settings"]["seed"]):
+        centre, factor = law_of(moved(points[data["training"]], 0.1))
+    assert torch.equal(model.generator.generator.centre, centre)
+    assert torch.equal(model.generator.generator.factor, factor)
+    assert torch.equal(model.prepare(data["points"]), points)
+
+
+def test_nothing_is_learnt_from_graphs_that_are_held_out(tmp_path, monkeypatch):
+    seen = {}
+
+    def learn(autoencoder, labels, *others, **named):
+        seen["training"] = labels
+
+    def given_back(autoencoder, labels, kinds):
+        seen["held_out"] = labels
+        return 0.25
+
+    monkeypatch.setattr(autoencoders, "learn", learn)
+    monkeypatch.setattr(autoencoders, "given_back", given_back)
+    recipe = wgankit.recipe("graphs:latent").fit(cycles_and_stars(), out=tmp_path / "run", **QUICK)
+    data = states.load(tmp_path / "run" / "data.pt")
+    assert recipe.vocabulary["given_back"] == 0.25
+    for name, count in (("training", 32), ("held_out", 8)):
+        nodes, edges = seen[name]
+        places = data[name].sort().values
+        assert len(nodes) == count
+        assert torch.equal(nodes, data["points"][1][places])
+        assert torch.equal(edges, data["points"][2][places])
 
 
 def test_building_draws_no_weights_of_the_autoencoder(run):

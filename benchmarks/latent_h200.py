@@ -58,7 +58,7 @@ from wgankit.codes import (
     moved,
     onto_sphere,
 )
-from wgankit.domain import LEARNT
+from wgankit.domain import LEARNT, part_of
 from wgankit.run import RunFolder
 from wgankit.settings import schedule_named
 from wgankit.space import leaves
@@ -73,7 +73,6 @@ from wgankit_molecules.autoencoder import (
     reconstruction,
 )
 from wgankit_molecules.autoencoder_training import Schooling, words
-from wgankit_molecules.latent import part_of
 from wgankit_molecules.precision import PRECISIONS, in_bfloat16
 from wgankit_molecules.tokens import decode_tokens, encode_tokens, lengths, packed, unpacked
 

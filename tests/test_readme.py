@@ -18,12 +18,14 @@ def shortened(code: str) -> str:
 
 def test_the_readme_has_its_code():
     assert len(BLOCKS) == 5
-    assert "steps=20_000" in BLOCKS[0]
+    assert "steps=1_000" in BLOCKS[0]
 
 
 @pytest.mark.timeout(300)
 def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     molecules = pytest.importorskip("wgankit_molecules.data", reason="needs wgankit-molecules")
+    autoencoder = pytest.importorskip("wgankit_graphs.autoencoder")
+    monkeypatch.setitem(autoencoder.AUTOENCODER, "steps", 20)
     monkeypatch.chdir(tmp_path)
     Path("my.smi").write_text("\n".join(molecules.qm9_10k()[:400]))
     names: dict = {}

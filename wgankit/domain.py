@@ -242,3 +242,10 @@ def describe_skips(skipped: Mapping[str, int], kept: int, noun: str) -> str:
         return ""
     reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
     return f"{left_out} of {kept + left_out} {noun} left out: {reasons}"
+
+
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return those tensors of a state whose names begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)
+    }

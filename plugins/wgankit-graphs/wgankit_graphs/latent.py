@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import torch
 
 from wgankit.codes import Blur, LatentCritic, LatentGenerator, Law, Prepared, law_of, moved
-from wgankit.domain import LEARNT, Encoded, Learnt, Model, Vocabulary, Workshop
+from wgankit.domain import LEARNT, Encoded, Learnt, Model, Vocabulary, Workshop, part_of
 from wgankit.errors import SettingError
 from wgankit.latent import Normal
 from wgankit.space import Points, batch_size, leaves, pick
@@ -158,13 +158,6 @@ def encoded_again(encoded: Encoded) -> Encoded:
 def kinds_of(vocabulary: Vocabulary) -> tuple[int, int]:
     """Return K and L, how many labels nodes and edges have, "nothing" included."""
     return len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
-
-
-def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return those tensors of a state whose names begin with a prefix, without it."""
-    return {
-        name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)
-    }
 
 
 def model_of(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from wgankit.domain import (
     Model,
     Vocabulary,
     Workshop,
+    part_of,
 )
 from wgankit.errors import DataError, SettingError
 from wgankit.space import Points, leaves, pick
@@ -237,13 +238,6 @@ def canonical_strings(objects: Sequence[Any]) -> tuple[list[str], list[int], Cou
                 strings.append(text)
                 kept.append(place)
     return strings, kept, skipped
-
-
-def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return those tensors of a state whose names begin with a prefix, without it."""
-    return {
-        name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)
-    }
 
 
 def model_of(settings: Mapping[str, Any]) -> dict[str, Any]:

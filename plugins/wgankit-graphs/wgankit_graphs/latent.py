@@ -184,7 +184,7 @@ def model_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 DEFAULTS: dict[str, Any] = {
-    "steps": 600,
+    "steps": 400,
     "batch": 128,
     "n_critic": 5,
     "rate": 5e-4,

@@ -106,6 +106,17 @@ def test_what_is_learnt_comes_back_alike_for_both_directions(taught):
     assert given_back(autoencoder, (wrong, labels[1]), kinds) == pytest.approx(7 / 8)
 
 
+def test_single_nodes_are_graphs_too():
+    graphs = [nx.empty_graph(1) for _ in range(4)]
+    for number, graph in enumerate(graphs):
+        graph.nodes[0]["label"] = "ab"[number % 2]
+    encoded = encode_graphs(graphs)
+    kinds = 3, len(encoded.vocabulary["edges"]) + 1
+    autoencoder = begun(encoded.points, kinds)
+    learn(autoencoder, encoded.points, kinds, {**QUICKLY, "steps": 200})
+    assert given_back(autoencoder, encoded.points, kinds) == 1
+
+
 def test_rounds_lead_to_what_was_learnt(taught):
     """Whatever point one begins at, decoding and encoding end at one of the eight graphs."""
     autoencoder, labels, kinds = taught

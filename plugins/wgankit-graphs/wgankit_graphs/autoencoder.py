@@ -97,7 +97,8 @@ class Autoencoder(nn.Module):
         said = cast(Tensor, self.decoder(points))
         (size, node_labels), (many, edge_labels) = self.sites
         nodes, edges = said[:, : size * node_labels], said[:, size * node_labels :]
-        return nodes.view(-1, size, node_labels), edges.view(-1, many, edge_labels)
+        count = len(said)
+        return nodes.view(count, size, node_labels), edges.view(count, many, edge_labels)
 
     def again(self, points: Tensor) -> Tensor:
         """Return the points `(B, n)` of the shares of labels that points are decoded to."""

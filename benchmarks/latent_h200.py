@@ -49,7 +49,8 @@ from benchmarks import parts
 from benchmarks.parts import DONE, GO_ON, Plan, read_parts, remove_parts, synchronised
 from wgankit import Normal, Penalty
 from wgankit import state as states
-from wgankit.codes import (
+from wgankit.domain import LEARNT, part_of
+from wgankit.latent_networks import (
     LatentCritic,
     LatentGenerator,
     Law,
@@ -58,7 +59,6 @@ from wgankit.codes import (
     moved,
     onto_sphere,
 )
-from wgankit.domain import LEARNT, part_of
 from wgankit.run import RunFolder
 from wgankit.settings import schedule_named
 from wgankit.space import leaves

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from wgankit import SettingError
-from wgankit.codes import moved, onto_sphere
 from wgankit.errors import RunError
+from wgankit.latent_networks import moved, onto_sphere
 from wgankit_graphs import autoencoder as autoencoders
 from wgankit_graphs.autoencoder import (
     AUTOENCODER,
@@ -16,8 +16,8 @@ from wgankit_graphs.autoencoder import (
     Refined,
     autoencoder_for,
     given_back,
-    labels_of,
     learn,
+    likeliest_labels,
     points_of,
     settings_from,
     surprise,
@@ -96,7 +96,7 @@ def test_points_are_as_long_as_normal_vectors_and_know_nothing_of_the_other_tria
 def test_what_is_learnt_comes_back_alike_for_both_directions(taught):
     autoencoder, labels, kinds = taught
     assert given_back(autoencoder, labels, kinds) == 1
-    nodes, edges = labels_of(autoencoder, points_of(autoencoder, labels, kinds))
+    nodes, edges = likeliest_labels(autoencoder, points_of(autoencoder, labels, kinds))
     assert nodes.dtype == edges.dtype == torch.uint8
     assert torch.equal(edges, edges.mT)
     assert torch.equal(edges, labels[1].to(torch.uint8))
@@ -126,7 +126,7 @@ def test_rounds_lead_to_what_was_learnt(taught):
         torch.manual_seed(2)
         refined = Refined(torch.nn.Identity(), autoencoder, rounds)
         points = refined(onto_sphere(torch.randn(400, 8)))
-        nodes, edges = labels_of(autoencoder, points)
+        nodes, edges = likeliest_labels(autoencoder, points)
         same = (nodes[:, None] == labels[0]).all(2) & (edges[:, None] == labels[1]).all(3).all(2)
         return same.any(1).float().mean().item(), torch.cdist(points, known).amin(1).mean().item()
 

@@ -9,8 +9,8 @@ import torch
 import wgankit
 from wgankit import DataError, SettingError
 from wgankit import state as states
-from wgankit.codes import law_of, moved
 from wgankit.domain import LEARNT
+from wgankit.latent_networks import law_of, moved
 from wgankit.testing import check_steps
 from wgankit_graphs import autoencoder as autoencoders
 from wgankit_graphs import memory

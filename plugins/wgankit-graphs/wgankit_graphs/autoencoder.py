@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from wgankit import state as states
-from wgankit.codes import Widened, moved, onto_sphere
 from wgankit.errors import RunError, SettingError
+from wgankit.latent_networks import Widened, moved, onto_sphere
 from wgankit.lessons import SAVE_EVERY, Lesson, attend, stamp_of
 from wgankit.progress import Teller
 from wgankit.space import Points, batch_size, leaves, pick
-from wgankit_graphs.labelled import graphs_of, one_hot
+from wgankit_graphs.labelled import graphs_of, one_hot, pairs
 
 AUTOENCODER: dict[str, Any] = {
     "steps": 10_000,
@@ -86,8 +86,7 @@ class Autoencoder(nn.Module):
     def points(self, graphs: Points) -> Tensor:
         """Return the points `(B, n)` of graphs, whose labels may be shares."""
         nodes, edges = graphs_of(graphs)
-        seen = torch.cat([nodes.flatten(1), pairs(edges).flatten(1)], 1)
-        return onto_sphere(self.encoder(seen))
+        return self._encoded(nodes, pairs(edges))
 
     def logits(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is said of nodes `(B, N, K)` and of unordered pairs `(B, N (N - 1) / 2, L)`.
@@ -102,8 +101,11 @@ class Autoencoder(nn.Module):
 
     def again(self, points: Tensor) -> Tensor:
         """Return the points `(B, n)` of the shares of labels that points are decoded to."""
-        shares = [part.softmax(-1).flatten(1) for part in self.logits(points)]
-        return onto_sphere(self.encoder(torch.cat(shares, 1)))
+        nodes, edges = self.logits(points)
+        return self._encoded(nodes.softmax(-1), edges.softmax(-1))
+
+    def _encoded(self, nodes: Tensor, edges: Tensor) -> Tensor:
+        return onto_sphere(self.encoder(torch.cat([nodes.flatten(1), edges.flatten(1)], 1)))
 
     def forward(self, graphs: Points) -> Tensor:
         """Return by how many nats graphs surprise the decoder after noise, `(B,)`."""
@@ -127,13 +129,6 @@ def _layers(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(inputs, width), *blocks, nn.LayerNorm(width), nn.Linear(width, outputs)
     )
-
-
-def pairs(edges: Tensor) -> Tensor:
-    """Return what unordered pairs of nodes have, `(B, P, L)`, of a table `(B, N, N, L)`."""
-    size = edges.shape[1]
-    low, high = torch.triu_indices(size, size, 1, device=edges.device)
-    return edges[:, low, high]
 
 
 def surprise(logits: Tensor, labels: Tensor) -> Tensor:
@@ -335,14 +330,14 @@ AT_ONCE = 4_096
 
 @torch.no_grad()
 def points_of(autoencoder: Autoencoder, labels: Points, kinds: tuple[int, int]) -> Tensor:
-    """Return the points `(N, n)` of stored labels, numbered by `walked`."""
+    """Return `Autoencoder.points` of any number of stored labels, numbered by `walked`."""
     parts = zip(*(torch.split(one, AT_ONCE) for one in leaves(labels)), strict=True)
     return torch.cat([autoencoder.points(one_hot(some, *kinds)) for some in parts])
 
 
 @torch.no_grad()
-def labels_of(autoencoder: Autoencoder, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the likeliest labels of points, `(N, N)` a graph and `(N,)`, as they are stored."""
+def likeliest_labels(autoencoder: Autoencoder, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `Autoencoder.labels` of any number of points."""
     made = [autoencoder.labels(some) for some in torch.split(points, AT_ONCE)]
     nodes, edges = zip(*made, strict=True)
     return torch.cat(nodes), torch.cat(edges)
@@ -350,7 +345,7 @@ def labels_of(autoencoder: Autoencoder, points: Tensor) -> tuple[Tensor, Tensor]
 
 def given_back(autoencoder: Autoencoder, labels: Points, kinds: tuple[int, int]) -> float:
     """Return the share of graphs that come back label for label from their points, in [0, 1]."""
-    nodes, edges = labels_of(autoencoder, points_of(autoencoder, labels, kinds))
+    nodes, edges = likeliest_labels(autoencoder, points_of(autoencoder, labels, kinds))
     wanted, joined = leaves(labels)
     same = (nodes == wanted).all(1) & (edges == joined).flatten(1).all(1)
     return float(same.float().mean())

@@ -65,6 +65,13 @@ def graphs_of(points: Points) -> Graphs:
     return Graphs(*parts)
 
 
+def pairs(edges: Tensor) -> Tensor:
+    """Return what unordered pairs of nodes have, `(B, N (N - 1) / 2, L)`, of `(B, N, N, L)`."""
+    size = edges.shape[1]
+    low, high = torch.triu_indices(size, size, 1, device=edges.device)
+    return edges[:, low, high]
+
+
 @final
 class LabelledGraphs(SmoothSpace):
     """Labelled graphs under the edit distance: what relabelling nodes and edges costs.
@@ -139,9 +146,7 @@ def _hard(points: Points) -> bool:
 def _sites(space: LabelledGraphs, points: Points) -> Tensor:
     """Return labels as vectors whose l1 distance is the sum over sites of (weight^p * change)."""
     graphs = graphs_of(points)
-    size = graphs.nodes.shape[1]
-    row, column = torch.triu_indices(size, size, 1, device=graphs.edges.device)
-    nodes, edges = graphs.nodes.flatten(1), graphs.edges[:, row, column].flatten(1)
+    nodes, edges = graphs.nodes.flatten(1), pairs(graphs.edges).flatten(1)
     a, b = space.node_weight**space.p, space.edge_weight**space.p
     return torch.cat([nodes * (0.5 * a), edges * (0.5 * b)], 1)
 

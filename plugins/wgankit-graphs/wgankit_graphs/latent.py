@@ -3,7 +3,7 @@
 An autoencoder learns from the training graphs alone, before the training of the generator, and then
 stays as it is.  Generator and critic see points of its sphere.  What the generator makes is decoded
 and encoded again a few times, all within the generator, and that is what the critic judges: the
-game is about graphs that the autoencoder finds likely, and is about as cheap as one of vectors.
+game is about graphs that the autoencoder finds likely.
 """
 
 from __future__ import annotations
@@ -14,10 +14,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 
-from wgankit.codes import Blur, LatentCritic, LatentGenerator, Law, Prepared, law_of, moved
 from wgankit.domain import LEARNT, Encoded, Learnt, Model, Vocabulary, Workshop, part_of
 from wgankit.errors import SettingError
 from wgankit.latent import Normal
+from wgankit.latent_networks import (
+    Blur,
+    LatentCritic,
+    LatentGenerator,
+    Law,
+    Prepared,
+    law_of,
+    moved,
+)
 from wgankit.space import Points, batch_size, leaves, pick
 from wgankit.spaces import Sphere
 from wgankit.state import seeded
@@ -130,7 +138,7 @@ def labels_of(points: Points, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
     if len(parts) > 1:
         nodes, edges = parts[1:]
         return nodes, edges
-    return autoencoders.labels_of(taken(vocabulary), parts[0].detach().cpu().float())
+    return autoencoders.likeliest_labels(taken(vocabulary), parts[0].detach().cpu().float())
 
 
 def taken(vocabulary: Vocabulary) -> Autoencoder:

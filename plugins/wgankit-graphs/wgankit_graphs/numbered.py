@@ -25,6 +25,7 @@ from wgankit_graphs.labelled import (
     canonical_places,
     harden,
     one_hot,
+    pairs,
     renumber,
 )
 
@@ -220,9 +221,7 @@ def _rows(space: NumberedGraphs, graphs: Numbered) -> Tensor:
     if graphs.nodes is not None:
         rows.append(graphs.nodes.flatten(1) * space.node_number_weight)
     if graphs.edges is not None:
-        size = graphs.edges.shape[1]
-        low, high = torch.triu_indices(size, size, 1, device=graphs.edges.device)
-        rows.append(graphs.edges[:, low, high].flatten(1) * space.edge_number_weight)
+        rows.append(pairs(graphs.edges).flatten(1) * space.edge_number_weight)
     return torch.cat(rows, 1)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
 from wgankit import RunError, SettingError
-from wgankit.codes import moved
+from wgankit.latent_networks import moved
 from wgankit.progress import Silent, Teller
 from wgankit_molecules import autoencoder_training as training
 from wgankit_molecules import precision

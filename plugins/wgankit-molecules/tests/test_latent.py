@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 import wgankit
 from wgankit import DataError, RunError, SettingError, cli, report
 from wgankit import settings as recipe_settings
-from wgankit.codes import (
+from wgankit.domain import Workshop
+from wgankit.latent_networks import (
     Blur,
     LatentCritic,
     LatentGenerator,
     law_of,
     moved,
 )
-from wgankit.domain import Workshop
 from wgankit.objective import Relativistic
 from wgankit.progress import Silent
 from wgankit.space import pick

@@ -100,7 +100,7 @@ import torch
 from wgankit_molecules.tokens import encode_tokens
 from wgankit_molecules.autoencoder import decode_points, encode_rows
 from wgankit_molecules.autoencoder_training import train_autoencoder
-from wgankit.codes import LatentCritic, LatentGenerator
+from wgankit.latent_networks import LatentCritic, LatentGenerator
 from wgankit_molecules.latent import LatentMolecules
 encoded = encode_tokens(["CCO", "CCN"] * 4)
 small = {"latent": 4, "encoder": 4, "decoder": 4, "epochs": 1, "batch": 4}

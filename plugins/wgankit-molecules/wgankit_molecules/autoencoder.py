@@ -32,8 +32,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wgankit.codes import moved, onto_sphere
 from wgankit.errors import RunError, SettingError
+from wgankit.latent_networks import moved, onto_sphere
 from wgankit_molecules.drawing import drawn, uniform_numbers
 from wgankit_molecules.precision import PRECISIONS, in_bfloat16
 from wgankit_molecules.tokens import END, lengths

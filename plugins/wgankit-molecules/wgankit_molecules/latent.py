@@ -108,7 +108,7 @@ class LatentMolecules(MoleculesDomain):
 
     def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
         """Train the autoencoder on the training molecules, and store all as points and tokens."""
-        from wgankit.codes import law_of, moved
+        from wgankit.latent_networks import law_of, moved
         from wgankit.state import seeded
         from wgankit_molecules.autoencoder import encode_rows, settings_from
         from wgankit_molecules.autoencoder_training import train_autoencoder
@@ -158,14 +158,14 @@ class LatentMolecules(MoleculesDomain):
 
     def build(self, vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         """Build generator and critic for an autoencoder's points."""
-        from wgankit.codes import (
+        from wgankit.latent import Normal
+        from wgankit.latent_networks import (
             Blur,
             LatentCritic,
             LatentGenerator,
             Law,
             Prepared,
         )
-        from wgankit.latent import Normal
         from wgankit.spaces import Normed, Sphere
 
         model = model_of(settings)

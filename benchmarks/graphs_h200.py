@@ -7,14 +7,15 @@
     python -m benchmarks.graphs_h200 planar --folder F                 # again and again until done
     python -m benchmarks.graphs_h200 sample --folder F                 # writes F/samples-SET.npz
     python -m benchmarks.graphs_h200 score --folder F --data SPLITS    # where rdkit is
+    python -m benchmarks.graphs_h200 ship --folder F --out RUN         # a run folder in float16
 
 `encode` wants all of QM9 (`wgankit data get qm9`) and a folder with the published planar graphs
 (see docs/graphs.md); with `--only` there is one set and no other.  `encode` and `score` need rdkit
 and networkx; the others need neither, and read `SET.npz` and `vocabularies.json`.
 
 QM9 is trained on by two recipes: `qm9` is the recipe "molecules", `qm9-latent` is
-"molecules:latent-graphs".  `learn` trains the autoencoder of the latter, and does nothing for the
-others.
+"molecules:latent-graphs".  `learn` trains the autoencoder of the latter and `ship` writes its run
+folder; they do nothing for the others.
 
 A part goes on from the files that the one before left, ends after `--minutes`, and says whether it
 is done.  A training that was interrupted goes on as if it never had been.  Every file is smaller
@@ -59,8 +60,9 @@ from wgankit.domain import LEARNT, Domain, Encoded, Model, Workshop
 from wgankit.progress import Terminal
 from wgankit.sampling import generate
 from wgankit.settings import merge
-from wgankit.space import Points, leaves
-from wgankit_graphs.latent import labels_of
+from wgankit.space import Points, batch_size, leaves
+from wgankit_graphs.autoencoder import Refined, given_back
+from wgankit_graphs.latent import encoded_again, kinds_of, labels_of, taken
 from wgankit_graphs.recipe import LabelledGraphsDomain
 from wgankit_molecules.latent_graphs import LatentMolecularGraphs
 from wgankit_molecules.recipe import Molecules
@@ -75,8 +77,8 @@ DOMAINS: dict[str, Callable[[], Domain]] = {
 }
 """Whose networks, space and settings each set is trained with."""
 
-LATENT = ("qm9-latent",)
-"""Sets whose points are those of an autoencoder."""
+LATENT = {"qm9-latent": "molecules:latent-graphs"}
+"""Sets whose points are those of an autoencoder, and the full names of their recipes."""
 
 TRAIN = 100_000
 """Molecules of QM9 that are trained on, at most."""
@@ -488,7 +490,39 @@ def score_planar(job: Job) -> dict[str, float]:
     return figures | distances(made, known)
 
 
-PARTS = ("encode", "learn", *DOMAINS, "sample", "score")
+# Shipping ---------------------------------------------------------------------------------------
+
+
+def ship(job: Job, out: Path) -> int:
+    """Write a run folder of the sets with an autoencoder: what sampling needs, in float16.
+
+    The molecules that it holds along are some of those that no part looks at.  The autoencoder is
+    kept once, among what was learnt.
+    """
+    for name in (name for name in job.sets if name in LATENT):
+        generator = cast(Refined, trained(job, name).generator).generator
+        steps = Plan(job.folder).number(f"{name} steps", lambda: 1)
+        known = whole(job, name)
+        # Figures are of the weights as they are kept.
+        learnt = parts.halved(known.pop(LEARNT))
+        rest = slice(known.pop("train"), -known.pop("test"))
+        real = cut(read_graphs(job.folder / f"{name}.npz"), rest)
+        some = cut(real, slice(parts.KEPT_ALONG))
+        encoded = Encoded(some, {**known, LEARNT: learnt}, list(range(batch_size(some))))
+        points, *labels = leaves(encoded_again(encoded).points)
+        share = given_back(taken(encoded.vocabulary), tuple(labels), kinds_of(known))
+        print(f"{share:.2%} of {len(points):,} molecules nobody looked at come back", flush=True)
+        parts.ship(
+            out, recipe=LATENT[name], source="data set qm9",
+            settings={**job.settings(name), "steps": steps},
+            vocabulary={**known, "given_back": share}, points=(points.half(), *labels),
+            learnt=learnt,
+            average={f"generator.{key}": one for key, one in generator.state_dict().items()},
+        )  # fmt: skip
+    return DONE
+
+
+PARTS = ("encode", "learn", *DOMAINS, "sample", "score", "ship")
 """In the order in which they are run."""
 
 
@@ -503,6 +537,7 @@ def main(arguments: list[str] | None = None) -> int:
     reader.add_argument("-n", "--count", type=int, help="to sample; 10,000 and 1,024")
     reader.add_argument("--only", choices=DOMAINS, help="encode, sample and score one set alone")
     reader.add_argument("--data", type=Path, help="folder of the published planar graphs")
+    reader.add_argument("--out", type=Path, help="run folder that ship makes; F/run")
     reader.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help="a setting of the recipes, such as n_critic=5; the same at all parts",
@@ -533,6 +568,7 @@ def run(part: str, options: argparse.Namespace) -> int:
         **{name: partial(train, job, name) if name in job.sets else done for name in DOMAINS},
         "sample": lambda: sample(job),
         "score": lambda: score(job),
+        "ship": lambda: ship(job, options.out or job.folder / "run"),
     }
     return works[part]()
 

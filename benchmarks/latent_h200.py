@@ -91,9 +91,6 @@ RETURNED = 2_000
 LAW_OF = 20_000
 """Points that a normal law is taken of where nothing is trained."""
 
-KEPT_ALONG = 2_000
-"""Molecules that a shipped run holds along; half of them count as its training molecules."""
-
 CHOSEN_BY = 2_000
 """Samples and held-out molecules that a level is chosen by."""
 
@@ -582,33 +579,22 @@ def ship(job: Job, out: Path) -> int:
     """Write a run folder that holds what sampling needs, in float16, and held-out molecules."""
     scale, known, made = job.scale, job.vocabulary(), autoencoder_of(job)
     vocabulary = {name: value for name, value in known.items() if name != "counts"}
-    rows = held_out(job.rows())[:KEPT_ALONG].clone()
+    rows = held_out(job.rows())[: parts.KEPT_ALONG].clone()
     generator = trained_generator(job).state_dict()
     learnt = {f"law.{name}": generator[name] for name in Law._fields}
-    learnt |= {f"autoencoder.{name}": one.half() for name, one in made.state_dict().items()}
+    weights = parts.halved(made.state_dict())
+    learnt |= {f"autoencoder.{name}": one for name, one in weights.items()}
     model = {"inputs": scale.inputs, "width": scale.width, "depth": scale.depth}
     model |= {name: vocabulary[name] for name in ("level", "temperature", "autoencoder")}
     settings = wgankit.recipe("molecules:latent").defaults
     settings |= {"batch": scale.batch, "n_critic": scale.n_critic, "rate": scale.rate}
     settings |= {"ema": scale.ema, "steps": job.plan.number("steps", lambda: 1)}
     settings["model"] = {**settings["model"], **model}
-    count = len(rows)
-    config = {
-        "wgankit": wgankit.__version__, "recipe": "molecules:latent",
-        "source": "data set moses", "settings": settings, "vocabulary": vocabulary, "skipped": {},
-        "objects": count, "held_out": count // 2,
-    }  # fmt: skip
-    order = torch.arange(count)
-    data = {
-        "points": (encode_rows(made, rows).half(), rows), LEARNT: learnt,
-        "held_out": order[: count // 2], "training": order[count // 2 :],
-    }  # fmt: skip
-    folder = RunFolder(out)
-    folder.create(config, data)
-    average = {name: one.half().cpu() for name, one in generator.items()}
-    states.save({"average": average}, folder.best)
-    size = sum(path.stat().st_size for path in out.iterdir())
-    print(f"{out}: {size / 1e6:.1f} MB")
+    parts.ship(
+        out, recipe="molecules:latent", source="data set moses", settings=settings,
+        vocabulary=vocabulary, points=(encode_rows(made, rows).half(), rows), learnt=learnt,
+        average=generator,
+    )  # fmt: skip
     return DONE
 
 

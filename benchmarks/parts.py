@@ -11,16 +11,20 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import torch
+from torch import Tensor
 
 import wgankit
 from benchmarks.command import tell_header
 from wgankit import state as states
+from wgankit.domain import LEARNT, Vocabulary
+from wgankit.run import RunFolder
+from wgankit.space import Points, batch_size
 
 LARGEST_FILE = 15 * 2**20
 """Bytes of the largest file that a part leaves."""
@@ -72,6 +76,60 @@ def remove_parts(folder: Path, stem: str) -> None:
     """Remove a state's files."""
     for path in folder.glob(f"{stem}-*.part"):
         path.unlink()
+
+
+# Shipping ---------------------------------------------------------------------------------------
+
+KEPT_ALONG = 2_000
+"""Objects that a shipped run holds along; half of them count as its training objects."""
+
+
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights in float16, on the CPU."""
+    return {name: one.half().cpu() for name, one in state.items()}
+
+
+def ship(
+    out: Path,
+    *,
+    recipe: str,
+    source: str,
+    settings: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    points: Points,
+    learnt: Mapping[str, Tensor],
+    average: Mapping[str, Tensor],
+) -> None:
+    """Write a run folder that holds what sampling needs, and objects that nothing was trained on.
+
+    Arguments:
+        out: the folder to make.
+        recipe: full name of the run's.
+        source: what was trained on, for people.
+        settings: of the recipe.
+        vocabulary: plain data, of the recipe's domain.
+        points: of the objects, as the domain stores them.
+        learnt: what the domain learnt (see `Domain.learn`), as it is to be kept.
+        average: weights of the generator's average, which are kept in float16.
+
+    Raises:
+        RunError: the folder holds a run.
+    """
+    count = batch_size(points)
+    config = {
+        "wgankit": wgankit.__version__, "recipe": recipe, "source": source, "settings": settings,
+        "vocabulary": vocabulary, "skipped": {}, "objects": count, "held_out": count // 2,
+    }  # fmt: skip
+    order = torch.arange(count)
+    data = {
+        "points": points, LEARNT: dict(learnt),
+        "held_out": order[: count // 2], "training": order[count // 2 :],
+    }  # fmt: skip
+    folder = RunFolder(out)
+    folder.create(config, data)
+    states.save({"average": halved(average)}, folder.best)
+    size = sum(path.stat().st_size for path in out.iterdir())
+    print(f"{out}: {size / 1e6:.1f} MB")
 
 
 # Plans ------------------------------------------------------------------------------------------

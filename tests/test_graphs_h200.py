@@ -13,7 +13,9 @@ pytest.importorskip("wgankit_molecules")
 import wgankit
 from benchmarks import graphs_h200 as h200
 from benchmarks import parts
+from wgankit import state as states
 from wgankit.domain import LEARNT
+from wgankit.sampling import generate
 from wgankit_graphs.autoencoder import autoencoder_for, settings_from
 from wgankit_graphs.latent import kinds_of
 from wgankit_molecules.chemistry import canonical, decode_molecules
@@ -119,6 +121,38 @@ def test_a_training_begins_with_what_was_learnt(folder):
         path.unlink()
     with pytest.raises(wgankit.RunError, match=r"nothing was learnt.*do that first: learn"):
         h200.training_of(job, "qm9-latent", 4)
+
+
+def test_a_shipped_run_samples_as_the_one_that_was_trained_rounded_to_float16(folder, capsys):
+    name, common = "qm9-latent", ["--folder", str(folder), "--tiny", "--device", "cpu"]
+    (folder / "plan.json").write_text(json.dumps({f"{name} steps": 2}))
+    while h200.main([name, *common]) != h200.DONE:
+        pass
+    assert h200.main(["ship", *common, "--only", "qm9", "--out", str(folder / "no")]) == h200.DONE
+    assert not (folder / "no").exists()
+    assert h200.main(["ship", *common, "--out", str(folder / "shipped")]) == h200.DONE
+    known = job_in(folder).vocabulary(name)
+    real = decode_molecules(h200.read_graphs(folder / f"{name}.npz"), known)
+    rest = real[known["train"] : len(real) - known["test"]]
+    assert f"% of {len(rest)} molecules nobody looked at come back" in capsys.readouterr().out
+    job, shipped = job_in(folder), wgankit.load(folder / "shipped")
+    assert shipped.name == "molecules:latent-graphs"
+    assert shipped.config["settings"]["steps"] == 2
+    data, best = (states.load(folder / "shipped" / file) for file in ("data.pt", "best.pt"))
+    kept = {**data[LEARNT], **best["average"]}
+    assert {one.dtype for one in kept.values()} == {torch.float16}
+    # The autoencoder is kept once.
+    assert not any(key.startswith("autoencoder.") for key in best["average"])
+    model = h200.trained(job, name)
+    model.generator.half().float()
+    some = generate(model.generator, model.latent, count=30, batch=30, seed=1, numbers=8)
+    assert torch.equal(shipped.sample_points(30, seed=1, device="cpu"), torch.cat(list(some)))
+    # What travels along was neither trained on nor is it what is tested with.
+    along = shipped.held_out_objects + shipped.training_objects
+    assert [canonical(text) for text in along] == rest
+    points = shipped.domain.encode(along, shipped.vocabulary).points[0]
+    stored = torch.cat([shipped.points(part)[0] for part in ("held_out", "training")])
+    assert torch.allclose(points, stored.float(), atol=1e-2)
 
 
 def test_a_setting_that_is_given_takes_the_place_of_the_scales(folder, monkeypatch):

@@ -158,6 +158,22 @@ def test_a_refined_generator_learns_through_the_rounds_and_the_autoencoder_does_
     assert all(not one.requires_grad for one in autoencoder.parameters())
 
 
+def test_a_state_without_the_autoencoder_leaves_it_as_it_is(taught):
+    autoencoder, _, _ = taught
+    refined = Refined(torch.nn.Linear(3, 8), autoencoder, 2)
+    whole = torch.nn.ModuleDict({"inner": refined})
+    before = {name: one.clone() for name, one in whole.state_dict().items()}
+    weights = {"inner.generator.weight": torch.ones(8, 3), "inner.generator.bias": torch.zeros(8)}
+    whole.load_state_dict(weights)
+    for name, one in whole.state_dict().items():
+        assert torch.equal(one, weights.get(name, before[name]))
+    assert len(weights) == 2
+    # One that has some of it must have all.
+    some = next(name for name in before if name.startswith("inner.autoencoder."))
+    with pytest.raises(RuntimeError, match=r"Missing key.*inner\.autoencoder\."):
+        whole.load_state_dict({**weights, some: before[some]})
+
+
 def test_an_autoencoder_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     labels, kinds = labelled_cycles()
     chosen = {**QUICKLY, "steps": 12}

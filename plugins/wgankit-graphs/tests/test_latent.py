@@ -143,6 +143,21 @@ def test_nothing_is_learnt_from_graphs_that_are_held_out(tmp_path, monkeypatch):
         assert torch.equal(edges, data["points"][2][places])
 
 
+def test_what_was_learnt_may_be_stored_in_float16_and_is_computed_with_in_float32(run):
+    recipe, _ = run
+    known = recipe.vocabulary
+    halved = {name: one.half() for name, one in known[LEARNT].items()}
+    model = build_points({**known, LEARNT: halved}, recipe.config["settings"])
+    assert {one.dtype for one in model.generator.state_dict().values()} == {torch.float32}
+    weights = model.generator.autoencoder.state_dict()
+    assert len(weights) == len(halved) - 2
+    for name, one in weights.items():
+        assert torch.equal(one, halved[f"autoencoder.{name}"].float())
+    assert torch.equal(model.generator.generator.factor, halved["law.factor"].float())
+    latents = model.latent.sample(5, torch.device("cpu"))
+    assert torch.isfinite(model.generator(latents)).all()
+
+
 def test_building_draws_no_weights_of_the_autoencoder(run):
     recipe, _ = run
     torch.manual_seed(3)

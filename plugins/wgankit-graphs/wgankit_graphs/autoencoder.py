@@ -140,6 +140,9 @@ def surprise(logits: Tensor, labels: Tensor) -> Tensor:
 class Refined(nn.Module):
     """A generator of points that are decoded and encoded again before anybody sees them.
 
+    A state without any of the autoencoder's weights leaves them as they are, so that a run which
+    holds them among what was learnt need not hold them twice.
+
     Arguments:
         generator: latents -> points `(B, n)`; it alone is trained.
         autoencoder: learns no more.
@@ -150,6 +153,7 @@ class Refined(nn.Module):
         super().__init__()
         self.generator, self.rounds = generator, rounds
         self.autoencoder = autoencoder.requires_grad_(False)
+        self.register_load_state_dict_pre_hook(_with_autoencoder)  # type: ignore[no-untyped-call]
 
     def forward(self, latents: Points) -> Tensor:
         """Return points `(B, n)`."""
@@ -157,6 +161,14 @@ class Refined(nn.Module):
         for _ in range(self.rounds):
             points = self.autoencoder.again(points)
         return points
+
+
+def _with_autoencoder(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Add the autoencoder's own weights to a state that has none of them."""
+    begin = f"{prefix}autoencoder."
+    if not any(name.startswith(begin) for name in state):
+        own = cast(Refined, module).autoencoder.state_dict()
+        state.update({begin + name: one for name, one in own.items()})
 
 
 @final

@@ -110,9 +110,8 @@ def build_points(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         settings: `settings["model"]` as `MODEL`.
     """
     model, chosen = model_of(settings), vocabulary["autoencoder"]
-    size, learnt = chosen["latent"], vocabulary[LEARNT]
-    wide = {"width": model["width"], "depth": model["depth"]}
-    law = Law(**part_of(learnt, LAW))
+    size, wide = chosen["latent"], {"width": model["width"], "depth": model["depth"]}
+    law = Law(**learnt_part(vocabulary, LAW))
     generator = LatentGenerator(model["inputs"], size, **wide, law=law)
     return Model(
         space=Sphere(math.sqrt(size)),
@@ -148,8 +147,18 @@ def taken(vocabulary: Vocabulary) -> Autoencoder:
         autoencoder = autoencoder_for(
             vocabulary["size"], kinds_of(vocabulary), vocabulary["autoencoder"]
         )
-    autoencoder.load_state_dict(part_of(vocabulary[LEARNT], AUTOENCODER), assign=True)
+    autoencoder.load_state_dict(learnt_part(vocabulary, AUTOENCODER), assign=True)
     return autoencoder.eval()
+
+
+def learnt_part(vocabulary: Vocabulary, prefix: str) -> dict[str, Tensor]:
+    """Return what was learnt under names with a prefix, without it, in float32.
+
+    Arguments:
+        vocabulary: of `learn_points`; what it holds may be stored in any precision.
+        prefix: `LAW` or `AUTOENCODER`.
+    """
+    return {name: one.float() for name, one in part_of(vocabulary[LEARNT], prefix).items()}
 
 
 def encoded_again(encoded: Encoded) -> Encoded:

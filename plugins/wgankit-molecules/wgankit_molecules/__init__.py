@@ -114,3 +114,10 @@ def wgankit_models() -> Iterable[wgankit.ModelSpec]:
         recipe="molecules:latent",
         licence="MIT",
     )
+    yield wgankit.ModelSpec(
+        name="qm9",
+        factory="wgankit_molecules.shipped:qm9",
+        summary="molecules:latent-graphs on QM9, molecules of up to 9 heavy atoms",
+        recipe="molecules:latent-graphs",
+        licence="MIT",
+    )

@@ -1,6 +1,7 @@
 """Trained runs that travel with the package, so that molecules come out without any training.
 
     wgankit sample molecules:moses -n 1000
+    wgankit sample molecules:qm9 -n 1000
 
 How they were trained and what they are worth stands in MODEL_CARD.md beside their files.
 """
@@ -20,6 +21,15 @@ def moses() -> Path:
         DataError: the installed package lacks it.
     """
     return folder("moses")
+
+
+def qm9() -> Path:
+    """Return the run folder of the model `molecules:qm9`: `molecules:latent-graphs` on QM9.
+
+    Raises:
+        DataError: the installed package lacks it.
+    """
+    return folder("qm9")
 
 
 def folder(name: str) -> Path:

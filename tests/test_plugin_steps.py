@@ -40,6 +40,8 @@ def trainings(name, objects, out, **settings):
 LATENT = {"model": {"autoencoder": {"latent": 8, "encoder": 8, "decoder": 8, "epochs": 0.01}}}
 OF_GRAPHS = {"model": {"width": 16, "autoencoder": {"latent": 8, "width": 16, "steps": 5}}}
 
+PLANE = {"model": {"generator": "plane", "places_steps": 5}}
+
 
 @pytest.mark.parametrize(
     ("name", "objects", "settings"),
@@ -48,12 +50,23 @@ OF_GRAPHS = {"model": {"width": 16, "autoencoder": {"latent": 8, "width": 16, "s
         ("graphs", random_graphs, {"model": {"labels": "gumbel"}}),
         ("graphs", random_graphs, {"model": {"generator": "blocks"}}),
         ("graphs", random_trees, {"model": {"generator": "tree"}}),
+        ("graphs", random_trees, PLANE),
         ("images", lambda: "digits", {}),
         ("images:superres", lambda: "digits", {}),
         ("molecules", lambda: "qm9-10k", {}),
         ("graphs:latent", random_graphs, OF_GRAPHS),
     ],
-    ids=["graphs", "gumbel", "blocks", "trees", "pictures", "superres", "molecules", "points"],
+    ids=[
+        "graphs",
+        "gumbel",
+        "blocks",
+        "trees",
+        "planes",
+        "pictures",
+        "superres",
+        "molecules",
+        "points",
+    ],
 )
 def test_networks_of_plugins_are_traced(name, objects, settings, tmp_path):
     pytest.importorskip(f"wgankit_{name.split(':')[0]}")
@@ -77,6 +90,7 @@ def test_networks_of_plugins_are_traced(name, objects, settings, tmp_path):
         ("graphs", random_graphs, {"model": {"labels": "gumbel"}}),
         ("graphs", random_graphs, {"model": {"generator": "blocks", "critic": "walks"}}),
         ("graphs", random_trees, {"model": {"generator": "tree"}}),
+        ("graphs", random_trees, PLANE),
         ("images", lambda: "digits", {}),
         ("images:superres", lambda: "digits", {}),
         ("molecules", lambda: "qm9-10k", {}),
@@ -88,6 +102,7 @@ def test_networks_of_plugins_are_traced(name, objects, settings, tmp_path):
         "gumbel",
         "blocks",
         "trees",
+        "planes",
         "pictures",
         "superres",
         "molecules",

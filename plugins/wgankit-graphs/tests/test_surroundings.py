@@ -17,6 +17,7 @@ from wgankit_graphs.surroundings import (
     Surroundings,
     communities,
     companies,
+    faces,
     groups,
     reach,
     twigs,
@@ -46,7 +47,7 @@ def test_numbers_follow_the_nodes_and_fit_them(name):
     order = torch.randperm(13).expand(8, -1)
     moved = describe(renumber(points, order))
     assert torch.allclose(moved, torch.stack([one[o] for one, o in zip(seen, order)]), atol=1e-4)
-    with pytest.raises(SettingError, match="communities, companies, groups"):
+    with pytest.raises(SettingError, match="communities, companies, faces, groups"):
         Surroundings("nothing")
 
 
@@ -142,3 +143,19 @@ def test_critic_of_sets_and_slopes_that_reach_every_edge(name):
     apart = ~torch.eye(9, dtype=torch.bool)
     assert (slope[..., 0][:, apart] != 0).float().mean() > 0.9
     assert torch.isfinite(slope).all()
+
+
+def test_faces_of_an_icosahedron_are_triangles_and_a_square_with_both_diagonals_is_told():
+    """Both ends of each edge share two neighbours; in a wheel's rim edges one, in K5 three."""
+    seen = faces(adjacency_of(nx.icosahedral_graph()))[0]
+    assert seen.shape == (12, NUMBERS["faces"][1])
+    wanted = torch.tensor([5, math.log(6), 10, 20, 40, 0, 5 * math.exp(-2)])
+    assert torch.allclose(seen[:, :7], wanted.expand(12, -1), atol=1e-5)
+    # Five others are one edge away, five share two neighbours, the opposite one shares none.
+    assert torch.allclose(seen[:, 7], torch.full((12,), 20.0 + 2 * 10))
+    complete = faces(adjacency_of(nx.complete_graph(5)))[0]
+    assert torch.allclose(complete[:, 2], torch.full((5,), 12.0))
+    assert torch.allclose(complete[:, 5], torch.full((5,), 4.0))
+    wheel = faces(adjacency_of(nx.wheel_graph(7)))[0]
+    rim = 2 + math.exp(-2)
+    assert torch.allclose(wheel[1:, 6], torch.full((6,), rim))

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from wgankit.domain import Encoded, Learnt, Model, Vocabulary, Workshop
+from wgankit.domain import LEARNT, Encoded, Learnt, Model, Vocabulary, Workshop
 from wgankit.errors import SettingError
-from wgankit.space import Points, batch_size, leaves
+from wgankit.space import Points, batch_size, leaves, pick
 from wgankit_graphs.attributes import known_names
 from wgankit_graphs.blocks import BlockGenerator, PairLatent, WalkCritic
 from wgankit_graphs.choices import Choices
@@ -17,6 +17,7 @@ from wgankit_graphs.memory import check_training
 from wgankit_graphs.networks import GraphCritic, GraphGenerator, GraphLatent
 from wgankit_graphs.numbered import NumberedGraphs, OnLabels, canonical_numbering, relaxed
 from wgankit_graphs.objects import GraphsDomain
+from wgankit_graphs.plane import PlaneGenerator
 from wgankit_graphs.trees import TreeGenerator
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def build_model(vocabulary: Vocabulary, settings: Mapping[str, Any]) -> Model:
         settings: `settings["model"]` holds `width`, `layers`, `generator_layers`, `steps` (of the
             critic's random walks), `per_node`, `per_graph`, `labels`, `blur`, and the metric:
             `node_weight`, `edge_weight`, `p`; `generator` is "attention", "blocks" (edges drawn
-            given blocks) or "tree" (nodes point at parents), `blocks` how many tokens the last two
-            have, and `critic` "messages" or "walks".  Of graphs with numbers also
+            given blocks), "tree" (nodes point at parents) or "plane" (nodes are places); `blocks`
+            is how many tokens blocks and trees have, `places_steps` how long places are learnt
+            before the game, and `critic` "messages" or "walks".  Of graphs with numbers also
             `node_number_weight` and `edge_number_weight`, the costs of a deviation.
     """
     has_numbers = any(known_names(vocabulary))
@@ -117,6 +119,16 @@ def _critic(
 def _drawn_model(vocabulary: Vocabulary, model: Mapping[str, Any]) -> Model:
     """Return a model whose generator draws edges, so that labels are hard in training too."""
     node_labels, edge_labels = len(vocabulary["nodes"]) + 1, len(vocabulary["edges"]) + 1
+    if model["generator"] == "plane":
+        critic = _critic(node_labels, edge_labels, model)
+        rule = vocabulary.get(LEARNT)
+        return Model(
+            space=LabelledGraphs(model["node_weight"], model["edge_weight"], model["p"]),
+            latent=PairLatent(vocabulary["sizes"], vocabulary["size"], 2, 1),
+            generator=PlaneGenerator(node_labels, edge_labels, rule=rule, width=model["width"]),
+            critic=critic,
+            prepare=partial(one_hot, node_labels=node_labels, edge_labels=edge_labels),
+        )
     latent = {name: model[name] for name in ("per_node", "per_graph")}
     sizes = {
         **latent,
@@ -168,6 +180,7 @@ MODEL: dict[str, Any] = {
     "p": 2.0,
     "generator": "attention",
     "blocks": 6,
+    "places_steps": 2_000,
     "critic": "messages",
 }
 """Sizes of the networks and the metric; `model={...}` replaces some of them."""
@@ -178,7 +191,7 @@ NUMBERS: dict[str, Any] = {"node_number_weight": 1.0, "edge_number_weight": 1.0}
 
 
 KINDS = {
-    "generator": ("attention", "blocks", "tree"),
+    "generator": ("attention", "blocks", "tree", "plane"),
     "critic": ("messages", "walks"),
 }
 """Networks by name."""
@@ -228,11 +241,27 @@ class LabelledGraphsDomain(GraphsDomain):
         )
 
     def learn(self, encoded: Encoded, training: Tensor, workshop: Workshop) -> Learnt:
-        """Learn nothing, but refuse graphs whose training would not fit into memory."""
+        """Refuse graphs whose training would not fit into memory; learn the rule of a plane."""
         model = {**MODEL, **workshop.settings["model"]}
         settings = {**workshop.settings, "model": model}
         check_training(batch_size(encoded.points), encoded.vocabulary, settings, workshop.device)
-        return super().learn(encoded, training, workshop)
+        if model["generator"] != "plane":
+            return super().learn(encoded, training, workshop)
+        from wgankit_graphs.places import learn_rule
+
+        # Refuse labels that cannot be made before anything is learnt.
+        self.build(encoded.vocabulary, workshop.settings)
+        nodes, edges = leaves(pick(encoded.points, training))
+        rule = learn_rule(
+            edges > 0,
+            nodes > 0,
+            steps=model["places_steps"],
+            seed=workshop.settings["seed"],
+            device=workshop.device,
+            folder=workshop.folder,
+            teller=workshop.teller,
+        )
+        return Learnt(encoded.points, encoded.vocabulary, dict(rule.state_dict()))
 
     def decode(self, points: Points, vocabulary: Vocabulary) -> list[Any]:
         """Turn labels and numbers into networkx graphs."""

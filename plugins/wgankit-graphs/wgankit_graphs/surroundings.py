@@ -36,7 +36,8 @@ class Surroundings(nn.Module):
     0 where no node is.
 
     Arguments:
-        numbers: "communities", "companies", "groups" or "twigs", the functions of these names.
+        numbers: "communities", "companies", "faces", "groups" or "twigs", the functions of these
+            names.
     """
 
     mean: Tensor
@@ -159,6 +160,29 @@ def companies(adjacency: Tensor) -> Tensor:
     return torch.cat([size.log(), 1 / size, within, without, within / size], -1)
 
 
+def faces(adjacency: Tensor) -> Tensor:
+    """Return 22 numbers of each node that tell what faces lie around it, `(B, N, 22)`.
+
+    In a triangulation both ends of an edge share two neighbours, on the rim one, and more where
+    edges cross.  Sums over a node's edges of the neighbours shared, of their powers, of those
+    beyond two and of edges that share just one; the same summed over neighbours; returns and reach
+    of walks.
+    """
+    degrees, two = adjacency.sum(2, keepdim=True), adjacency @ adjacency
+    shared = [(adjacency * two.pow(k)).sum(2, keepdim=True) for k in (1, 2, 3)]
+    beyond = (adjacency * functional.relu(two - 2)).sum(2, keepdim=True)
+    one = (adjacency * torch.exp(-2 * (two - 1).abs())).sum(2, keepdim=True)
+    ways = (two * (two - 1)).sum(2, keepdim=True)
+    around = torch.cat([degrees, degrees.square(), shared[0], shared[1], beyond, one], -1)
+    walks = lazy_powers(adjacency, 3)
+    numbers = [
+        degrees, (degrees + 1).log(), *shared, beyond, one, ways, adjacency @ around,
+        two @ torch.cat([degrees, beyond], -1), *returns(walks)[1:5], reach(walks[-2]),
+        reach(walks[-1]),
+    ]  # fmt: skip
+    return torch.cat(numbers, -1)
+
+
 def likeness(walk: Tensor) -> Tensor:
     """Return the fourth power of the cosine between rows of a matrix, `(B, N, N)`."""
     rows = walk / walk.square().sum(2, keepdim=True).sqrt()
@@ -168,6 +192,7 @@ def likeness(walk: Tensor) -> Tensor:
 NUMBERS = {
     "communities": (communities, 16),
     "companies": (companies, 5),
+    "faces": (faces, 22),
     "groups": (groups, 20),
     "twigs": (twigs, 15),
 }

@@ -154,7 +154,9 @@ def trained(name: str, known: published.Splits, out: Path, by: Training) -> None
     Batches are of graphs of about one size, and a generated graph has the size of the real one
     beside it.  What is kept is the average that `chosen` picks.
     """
+    begun = time.process_time()
     recipe = untrained(name, known, out, by.seed)
+    print(f"{name}: the game begins after {time.process_time() - begun:,.0f} s", flush=True)
     model, folder = recipe.model, recipe.folder
     assert model is not None
     assert folder is not None

@@ -217,6 +217,14 @@ def test_a_path_is_laid_out_by_its_lengths():
     assert apart == pytest.approx(np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0]]), abs=1e-6)
 
 
+def test_the_rim_of_a_triangulation_is_laid_on_the_circle():
+    places = np.random.default_rng(7).random((30, 2))
+    rim = set(map(int, Delaunay(places).convex_hull.flatten()))
+    far = np.linalg.norm(drawing(triangulation(places)), axis=1)
+    assert len(rim) > 3
+    assert {node for node, radius in enumerate(far) if radius > 1 - 1e-9} == rim
+
+
 def test_spread_places_have_mean_0_and_mean_square_1_and_padding_is_at_0():
     torch.manual_seed(5)
     there = torch.tensor([[1.0] * 8, [1.0] * 5 + [0.0] * 3])
@@ -263,6 +271,42 @@ def test_a_lesson_moves_places_only_of_its_batch_and_keeps_them_spread():
     assert not torch.equal(before, under_way.places)
 
 
+def test_places_go_down_the_slope_of_the_loss(monkeypatch):
+    """Without their noise, and with steps too short to pass the valley."""
+    under_way = lesson(4)
+    under_way.rule = exact_rule()
+    some = torch.arange(12)
+    monkeypatch.setattr("wgankit_graphs.places.SHARE", 1.0)
+    monkeypatch.setattr("torch.randn_like", torch.zeros_like)
+
+    @torch.no_grad()
+    def loss():
+        return float(under_way._loss(under_way.places, under_way.adjacency, under_way.there))
+
+    before = loss()
+    under_way._step(some, 1e-4)
+    assert loss() < before - 1e-3
+
+
+def test_looking_at_some_pairs_tells_the_loss_of_all():
+    """Its mean over draws is cross entropy summed over all pairs."""
+    under_way = lesson(1)
+    torch.manual_seed(0)
+    places = torch.randn(12, 40, 2)
+    graphs, there = (torch.rand(12, 40, 40) < 0.1).float().triu(1), torch.ones(12, 40)
+    graphs = graphs + graphs.transpose(1, 2)
+    with torch.no_grad():
+        drawn = torch.stack([under_way._loss(places, graphs, there) for _ in range(200)])
+        logits = under_way.rule(places, there)
+    low, high = torch.triu_indices(40, 40, 1)
+    whole = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits[:, low, high], graphs[:, low, high], reduction="sum"
+    )
+    error = float(drawn.std()) / math.sqrt(len(drawn))
+    assert float(drawn.mean()) == pytest.approx(float(whole), abs=4 * error)
+    assert error < 0.01 * float(whole)
+
+
 def test_a_rule_that_is_learnt_joins_pairs_as_delaunay_does():
     """Taught by graphs without places, and asked about new places."""
     graphs = some_graphs(48, 20)
@@ -290,5 +334,15 @@ def test_the_recipe_learns_a_plane_and_samples_from_what_it_kept(tmp_path):
     again = wgankit.load(tmp_path / "run").sample(5, seed=1, device="cpu", workers=0)
     assert [len(graph) for graph in made] == [10] * 5
     assert [sorted(graph.edges) for graph in made] == [sorted(graph.edges) for graph in again]
-    kept = wgankit.load(tmp_path / "run").generator("cpu").rule.state_dict()
-    assert any(not torch.equal(kept[name], one) for name, one in AngleRule().state_dict().items())
+
+
+def test_the_game_begins_with_the_rule_that_was_learnt(tmp_path, monkeypatch):
+    taught = exact_rule()
+    monkeypatch.setattr("wgankit_graphs.places.learn_rule", lambda *_, **__: taught)
+    graphs = [nx.from_numpy_array(one.numpy()) for one in some_graphs(8, 8)]
+    recipe = wgankit.recipe("graphs").fit(
+        graphs, out=tmp_path / "run", steps=1, batch=4, device="cpu", progress=False,
+        evaluate_on=4, model={"generator": "plane", "width": 8},
+    )  # fmt: skip
+    kept = recipe.generator("cpu").rule.state_dict()
+    assert all(torch.equal(kept[name], one) for name, one in taught.state_dict().items())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial import Delaunay
+from scipy.spatial import ConvexHull, Delaunay
 
 import wgankit
 from wgankit.errors import SettingError
@@ -36,11 +36,11 @@ def exact_rule():
     with torch.no_grad():
         for parameter in rule.parameters():
             parameter.zero_()
-        # silu(x) - silu(-x) = x, so two of the hidden numbers carry p + q - pi.
+        # silu(x) - silu(-x) = x, so two of the hidden numbers carry 4 (p + q - pi).
         first, second, last = rule.judge[0][0], rule.judge[0][2], rule.judge[2]
         first.weight[:2, 0] = torch.tensor([1.0, -1.0])
         second.weight[:2, :2] = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
-        last.weight[0, 0], last.weight[0, 1] = -1, 1
+        last.weight[0, 0], last.weight[0, 1] = -0.25, 0.25
     return rule
 
 
@@ -142,6 +142,24 @@ def test_the_generator_makes_delaunays_graphs_by_his_rule_and_fewer_edges_above_
     assert (fewer <= made.round()).all()
 
 
+def test_pairs_that_are_seen_from_one_side_have_a_threshold_of_their_own():
+    """They are the edges of the convex hull."""
+    torch.manual_seed(6)
+    latent = PairLatent([0.0] * 20 + [1.0], 20, 2, 1).sample(8, "cpu")
+    generator = PlaneGenerator(2, 2, rule=exact_rule().state_dict())
+    places = generator.places(latent).detach()
+    hulls = torch.zeros(8, 20, 20)
+    for table, one in zip(hulls, places, strict=True):
+        for low, high in ConvexHull(one.numpy()).simplices:
+            table[low, high] = table[high, low] = 1
+    whole = tables([triangulation(one) for one in places])
+    for index, wanted in ((0, hulls), (1, whole - hulls)):
+        with torch.no_grad():
+            generator.threshold.zero_()
+            generator.threshold[index] = 1.0
+        assert torch.equal(generator(latent).edges[..., 1].detach().round(), wanted)
+
+
 def test_generated_graphs_are_graphs_and_slopes_reach_places_and_threshold_only():
     torch.manual_seed(4)
     latent = PairLatent([0.0] * 6 + [1.0, 0.0, 0.0, 1.0], 9, 2, 1).sample(16, "cpu")
@@ -155,7 +173,7 @@ def test_generated_graphs_are_graphs_and_slopes_reach_places_and_threshold_only(
     assert bonds.diagonal(dim1=1, dim2=2).abs().max() == 0
     assert (bonds * (1 - there).unsqueeze(1)).abs().max() == 0
     (bonds * torch.randn_like(bonds)).sum().backward()
-    assert generator.threshold.grad.abs() > 0
+    assert generator.threshold.grad.abs().min() > 0
     assert all(one.grad.abs().max() > 0 for one in generator.move.parameters())
     assert all(one.grad is None for one in generator.rule.parameters())
 
@@ -269,6 +287,15 @@ def test_a_lesson_moves_places_only_of_its_batch_and_keeps_them_spread():
     next(under_way)
     assert torch.allclose(under_way.places, spread(under_way.places, under_way.there), atol=1e-5)
     assert not torch.equal(before, under_way.places)
+
+
+def test_langevin_dynamics_cool_by_the_same_factor_in_each_step(monkeypatch):
+    under_way, sizes = lesson(8), []
+    monkeypatch.setattr(under_way, "_step", lambda _, size: sizes.append(size) or torch.zeros(()))
+    list(under_way)
+    assert sizes[0] == pytest.approx(2e-4)
+    factors = [b / a for a, b in itertools.pairwise(sizes)]
+    assert factors == pytest.approx([0.01 ** (1 / 8)] * 7)
 
 
 def test_places_go_down_the_slope_of_the_loss(monkeypatch):

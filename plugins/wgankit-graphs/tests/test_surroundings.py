@@ -18,6 +18,7 @@ from wgankit_graphs.surroundings import (
     communities,
     companies,
     faces,
+    fours,
     groups,
     reach,
     twigs,
@@ -159,3 +160,47 @@ def test_faces_of_an_icosahedron_are_triangles_and_a_square_with_both_diagonals_
     wheel = faces(adjacency_of(nx.wheel_graph(7)))[0]
     rim = 2 + math.exp(-2)
     assert torch.allclose(wheel[1:, 6], torch.full((6,), rim))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_of_four_are_counted_as_cliques_are(seed):
+    graph = nx.gnp_random_graph(14, 0.6, seed=seed)
+    triangles = [one for one in nx.enumerate_all_cliques(graph) if len(one) == 3]
+    for node, corners in enumerate(triangles[:40:8], len(graph)):
+        graph.add_edges_from((node, corner) for corner in corners)
+    few = {node for node in graph if graph.degree[node] == 3}
+    groups_ = [clique for clique in nx.enumerate_all_cliques(graph) if len(clique) == 4]
+    assert any(few & set(group) for group in groups_)
+    assert any(not few & set(group) for group in groups_)
+    wanted = [
+        [
+            node in few,
+            sum(node in group for group in groups_),
+            sum(node in group and not few & set(group) for group in groups_),
+        ]
+        for node in graph
+    ]
+    seen = torch.cat(fours(adjacency_of(graph)), -1)[0]
+    assert torch.equal(seen, torch.tensor(wanted, dtype=torch.float32))
+
+
+def test_a_node_within_a_triangle_is_told_from_both_diagonals_of_a_square():
+    """Both are four nodes that are all joined; nodes of three neighbours are left out of one."""
+    inside = nx.icosahedral_graph()
+    inside.add_edges_from((12, node) for node in (0, 1, 5))
+    assert nx.is_planar(inside)
+    assert inside.has_edge(0, 1)
+    assert inside.has_edge(0, 5)
+    assert inside.has_edge(1, 5)
+    crossed = nx.icosahedral_graph()
+    one, two = next(
+        (a, b)
+        for a, b in nx.non_edges(crossed)
+        if len(list(nx.common_neighbors(crossed, a, b))) == 2
+        and crossed.has_edge(*nx.common_neighbors(crossed, a, b))
+    )
+    crossed.add_edge(one, two)
+    assert not nx.is_planar(crossed)
+    for graph, all_, others in ((inside, 1, 0), (crossed, 1, 1)):
+        _, every, left = (one.sum() / 4 for one in fours(adjacency_of(graph)))
+        assert (float(every), float(left)) == (all_, others)

@@ -33,8 +33,8 @@ BATCH = 16
 RATE = 3e-3
 """Of the rule, falling to 0."""
 
-STEP = 2e-4
-"""Of Langevin dynamics, in squares of places whose mean square is 1; it falls to a tenth."""
+STEP, COLD = 2e-4, 0.01
+"""Of Langevin dynamics, in squares of places whose mean square is 1, and what is left at the end."""
 
 LONGEST = 0.05
 """The farthest that a slope moves a node in a step."""
@@ -148,7 +148,7 @@ class Placing(Lesson[Tensor]):
             group["lr"] = RATE * left
         with self.randomness.used():
             some = torch.randperm(len(self.places), device=self.device)[:BATCH]
-            loss = self._step(some, STEP * max(left, 0.1))
+            loss = self._step(some, STEP * COLD ** (1 - left))
         self.index += 1
         return loss
 

@@ -22,8 +22,8 @@ from wgankit_graphs.networks import multilayer
 PART = 2**23
 """Angles that are compared at once: memory does not grow with how many graphs are made."""
 
-EAGER = 10.0
-"""Factor on the threshold, which the game learns faster than it moves nodes."""
+EAGER = 5.0
+"""Factor on the thresholds, which the game learns faster than it moves nodes."""
 
 CALM = 0.1
 """Factor on the last weights of what moves nodes: the game begins at normal places."""
@@ -34,8 +34,9 @@ class AngleRule(nn.Module):
     """Places of nodes -> logits of edges, by the widest angles under which pairs are seen.
 
     With p and q the widest angles from the left and from the right (0 where no node is), the logit
-    is a network of p + q - pi and |p - q|, so that turning, mirroring, moving and scaling the plane
-    change nothing.  Slopes run through the node that sees most, which is chosen without one.
+    is a network of 4 (p + q - pi) and |p - q| / 2, so that turning, mirroring, moving and scaling
+    the plane change nothing.  The factors let it learn a sharp border that lies across the sum
+    sooner.  Slopes run through the node that sees most, which is chosen without one.
 
     Arguments:
         width: of both hidden layers.
@@ -52,22 +53,39 @@ class AngleRule(nn.Module):
             places: `(B, N, 2)`.
             there: 1 for nodes that are there, `(B, N)`.
         """
-        count, size = there.shape
-        low, high = torch.triu_indices(size, size, 1, device=places.device)
-        batch = torch.arange(count, device=places.device).repeat_interleave(len(low))
-        logits = self.of_pairs(places, there, batch, low.repeat(count), high.repeat(count))
-        table = places.new_zeros(count, size, size)
-        table = table.index_put((batch, low.repeat(count), high.repeat(count)), logits)
-        return table + table.transpose(1, 2)
+        logits: Tensor = self.of_angles(angles(places, there))
+        return logits
+
+    def of_angles(self, seen: Tensor) -> Tensor:
+        """Return logits `(...)` of the widest angles from both sides, `(..., 2)`."""
+        left, right = seen.unbind(-1)
+        told = torch.stack([4 * (left + right - math.pi), (left - right).abs() / 2], -1)
+        logits: Tensor = self.judge(told).squeeze(-1)
+        return logits
 
     def of_pairs(
         self, places: Tensor, there: Tensor, batch: Tensor, low: Tensor, high: Tensor
     ) -> Tensor:
         """Return logits `(M,)` of nodes `low` and `high` of the graphs `batch`."""
-        left, right = widest_angles(places, there, batch, low, high)
-        seen = torch.stack([left + right - math.pi, (left - right).abs()], -1)
-        logits: Tensor = self.judge(seen).squeeze(-1)
-        return logits
+        return self.of_angles(torch.stack(widest_angles(places, there, batch, low, high), -1))
+
+
+def angles(places: Tensor, there: Tensor) -> Tensor:
+    """Return the widest angles under which pairs are seen from both sides, `(B, N, N, 2)`.
+
+    Which side comes first means nothing; of a node with itself both are 0.
+
+    Arguments:
+        places: `(B, N, 2)`.
+        there: 1 for nodes that are there, `(B, N)`.
+    """
+    count, size = there.shape
+    low, high = torch.triu_indices(size, size, 1, device=places.device)
+    batch = torch.arange(count, device=places.device).repeat_interleave(len(low))
+    low, high = low.repeat(count), high.repeat(count)
+    seen = torch.stack(widest_angles(places, there, batch, low, high), -1)
+    table = places.new_zeros(count, size, size, 2).index_put((batch, low, high), seen)
+    return table + table.transpose(1, 2)
 
 
 def widest_angles(
@@ -92,13 +110,13 @@ def widest_angles(
     ]
     best, any_ = (torch.cat(some, 1) for some in zip(*parts, strict=True))
     start, end = places[batch, low], places[batch, high]
-    angles = []
+    sides = []
     for nodes, seen in zip(best, any_, strict=True):
         across, along = _cross_and_dot(places[batch, nodes], start, end)
         # A node between the two on their line would have no slope.
         angle = torch.atan2(across.abs() + 1e-6, along)
-        angles.append(torch.where(seen, angle, 0.0))
-    return angles[0], angles[1]
+        sides.append(torch.where(seen, angle, 0.0))
+    return sides[0], sides[1]
 
 
 @torch.no_grad()
@@ -129,12 +147,14 @@ def _cross_and_dot(place: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, T
 
 @final
 class PlaneGenerator(nn.Module):
-    """Latents -> graphs whose nodes lie in a plane, joined where the logit of their angles is > 0.
+    """Latents -> graphs whose nodes lie in a plane, joined where their angles' logit is high enough.
 
     A node's place is what a small network makes of two of its latent numbers, the same for all
     nodes; learning starts where it is these two numbers.  The rule stays as it was learnt before;
-    the game moves nodes, and the threshold of the rule.  Edges are hard, with the gradient of the
-    logit's probability (straight through).
+    the game moves nodes, and the two thresholds of the rule: one for pairs that nodes see from both
+    sides and one for those of the rim, which begin at 0.  (With one, how many edges the rim has
+    would say where pairs within are joined.)  Edges are hard, with the gradient of the logit's
+    probability (straight through).
 
     Arguments:
         node_labels: 2; nodes of several kinds are not made.
@@ -166,12 +186,15 @@ class PlaneGenerator(nn.Module):
             weight, bias = self.move[-1].parameters()
             weight.mul_(CALM)
             bias.zero_()
-        self.threshold = nn.Parameter(torch.zeros(()))
+        self.threshold = nn.Parameter(torch.zeros(2))
 
     def forward(self, latent: Points) -> Graphs:
         """Return graphs with one-hot labels: nodes `(B, N, 2)`, edges `(B, N, N, 2)`."""
         there = leaves(latent)[2]
-        logits = self.rule(self.places(latent), there) - EAGER * self.threshold
+        seen = angles(self.places(latent), there)
+        within, rim = self.threshold
+        threshold = torch.where((seen > 0).all(-1), within, rim)
+        logits = self.rule.of_angles(seen) - EAGER * threshold
         chances = logits.sigmoid()
         hard = (logits > 0).to(chances.dtype) + (chances - chances.detach())
         pairs = there.unsqueeze(1) * there.unsqueeze(2)

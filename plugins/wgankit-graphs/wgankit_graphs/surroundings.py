@@ -161,12 +161,15 @@ def companies(adjacency: Tensor) -> Tensor:
 
 
 def faces(adjacency: Tensor) -> Tensor:
-    """Return 22 numbers of each node that tell what faces lie around it, `(B, N, 22)`.
+    """Return 25 numbers of each node that tell what faces lie around it, `(B, N, 25)`.
 
     In a triangulation both ends of an edge share two neighbours, on the rim one, and more where
     edges cross.  Sums over a node's edges of the neighbours shared, of their powers, of those
     beyond two and of edges that share just one; the same summed over neighbours; returns and reach
-    of walks.
+    of walks.  And four nodes that are all joined: in a plane one of them lies within the triangle
+    of the others and has, if nothing else does, three neighbours, while both diagonals of a square
+    need none that has.  So nodes of three neighbours are told, and the groups of four that a node
+    is in, with such nodes and without them.
     """
     degrees, two = adjacency.sum(2, keepdim=True), adjacency @ adjacency
     shared = [(adjacency * two.pow(k)).sum(2, keepdim=True) for k in (1, 2, 3)]
@@ -178,9 +181,25 @@ def faces(adjacency: Tensor) -> Tensor:
     numbers = [
         degrees, (degrees + 1).log(), *shared, beyond, one, ways, adjacency @ around,
         two @ torch.cat([degrees, beyond], -1), *returns(walks)[1:5], reach(walks[-2]),
-        reach(walks[-1]),
+        reach(walks[-1]), *fours(adjacency),
     ]  # fmt: skip
     return torch.cat(numbers, -1)
+
+
+def fours(adjacency: Tensor) -> list[Tensor]:
+    """Return who has three neighbours, and in how many groups of four that are all joined it is.
+
+    Returns:
+        Three of `(B, N, 1)`: of all groups, and of those none of whose nodes has three neighbours.
+    """
+    three = functional.relu(1 - (adjacency.sum(2, keepdim=True) - 3).abs())
+    other = (1 - three) * (1 - three).transpose(1, 2)
+    found = [three]
+    for kept in (adjacency, adjacency * other):
+        near = kept.unsqueeze(3) * kept.unsqueeze(2) * kept.unsqueeze(1)
+        # Each triangle among a node's neighbours is walked around six times.
+        found.append((near * (near @ near)).sum((2, 3)).unsqueeze(-1) / 6)
+    return found
 
 
 def likeness(walk: Tensor) -> Tensor:
@@ -192,7 +211,7 @@ def likeness(walk: Tensor) -> Tensor:
 NUMBERS = {
     "communities": (communities, 16),
     "companies": (companies, 5),
-    "faces": (faces, 22),
+    "faces": (faces, 25),
     "groups": (groups, 20),
     "twigs": (twigs, 15),
 }

@@ -86,6 +86,15 @@ def test_angles_are_the_widest_from_each_side(seed):
         )
 
 
+def test_a_rule_is_told_four_times_the_sum_less_pi_and_half_the_difference():
+    rule, told = exact_rule(), []
+    rule.judge.register_forward_pre_hook(lambda _, given: told.append(given[0]))
+    logits = rule.of_angles(torch.tensor([[2.0, 1.0], [0.5, 3.0]]))
+    sums = torch.tensor([3.0, 3.5]) - math.pi
+    assert torch.allclose(told[0], torch.stack([4 * sums, torch.tensor([0.5, 1.25])], -1))
+    assert torch.allclose(logits, -sums)
+
+
 def test_angles_of_many_pairs_are_compared_part_by_part(monkeypatch):
     torch.manual_seed(0)
     places, there = torch.randn(2, 8, 2), torch.ones(2, 8)

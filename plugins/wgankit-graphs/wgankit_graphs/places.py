@@ -34,7 +34,7 @@ RATE = 3e-3
 """Of the rule, falling to 0."""
 
 STEP, COLD = 2e-4, 0.01
-"""Of Langevin dynamics, in squares of places whose mean square is 1, and what is left at the end."""
+"""Of Langevin dynamics, in squares of places whose mean square is 1, and its share at the end."""
 
 LONGEST = 0.05
 """The farthest that a slope moves a node in a step."""

@@ -147,7 +147,7 @@ def _cross_and_dot(place: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, T
 
 @final
 class PlaneGenerator(nn.Module):
-    """Latents -> graphs whose nodes lie in a plane, joined where their angles' logit is high enough.
+    """Latents -> graphs whose nodes lie in a plane, joined where their angles' logit is large.
 
     A node's place is what a small network makes of two of its latent numbers, the same for all
     nodes; learning starts where it is these two numbers.  The rule stays as it was learnt before;

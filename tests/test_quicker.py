@@ -254,3 +254,25 @@ def test_the_compiler_leaves_sums_beside_products():
     assert names & {"aten::mm", "aten::addmm"} == {"aten::mm"}
     for found, wanted in zip(results, graph(*inputs), strict=True):
         assert error(found, wanted) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turned", [False, True])
+def test_compiled_code_calls_onednn_without_this_module(onednn, turned):
+    source = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(160, 160, generator=source) for _ in range(2))
+    added, b = torch.randn(160, generator=source), b.t() if turned else b
+
+    def products(a, b, added):
+        return a @ b, torch.addmm(added, a, b.t())
+
+    run = by_compiler(make_fx(products, tracing_mode="fake")(a, b, added), [a, b, added])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        results = run(a, b, added)
+    names = [event.name for event in seen.events()]
+    assert "mkldnn::_linear_pointwise" in names
+    assert "wgankit::product" not in names
+    for found, wanted in zip(
+        results, products(a.double(), b.double(), added.double()), strict=True
+    ):
+        assert error(found, wanted) < 1e-6

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from wgankit.errors import CompileWarning
 from wgankit.joint import joined
-from wgankit.quicker import apart, quickened
+from wgankit.quicker import apart, call_products_directly, quickened
 from wgankit.simpler import simplified
 from wgankit.state import read_rng, set_rng
 from wgankit.tracing import Draw, Networks, trace
@@ -257,6 +257,7 @@ def by_compiler(graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., An
     """Return a graph's compiled code; the one place that calls the compiler."""
     import torch._inductor
 
+    call_products_directly()
     quick = apart(quickened(joined(graph, inputs), inputs), inputs)
     run: Callable[..., Any] = torch._inductor.compile(quick, list[Any](inputs))
     return run
